@@ -1,0 +1,71 @@
+"""The door to PostgreSQL: one engine per process, and the one place where the driver's exceptions become ours."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, make_url
+from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from gemini_core.errors import Unavailable
+
+# What a server answers that is going down, starting up, out of connections, or that chose us to break a deadlock.
+AWAY = ("57P", "08", "53", "40")
+
+
+def create(url: str, *, pool_size: int = 10, connect_timeout: int = 3) -> Engine:
+    """An engine for a `postgresql://` or `postgres://` URL. No connection is opened yet.
+
+    `pool_size`: connections kept at the most; whoever needs one more waits up to 10 s. Every statement runs in
+    autocommit: one statement is one transaction and one round trip; where there are more, `transaction` joins them.
+    """
+    where = make_url(url).set(drivername="postgresql+psycopg")
+    return create_engine(
+        where,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=10,
+        pool_use_lifo=True,
+        isolation_level="AUTOCOMMIT",
+        # A dead peer is noticed in seconds, not in the kernel's two hours; a statement never holds a request for ever.
+        connect_args={
+            "connect_timeout": connect_timeout,
+            "keepalives_idle": 10,
+            "keepalives_interval": 3,
+            "keepalives_count": 3,
+            "options": "-c statement_timeout=15000 -c TimeZone=UTC",
+            "prepare_threshold": 3,
+            "application_name": "gemini-backend",
+        },
+    )
+
+
+@contextmanager
+def translating() -> Iterator[None]:
+    """Inside, a database that is away is `Unavailable`; everything else is a bug and stays as it is."""
+    try:
+        yield
+    except (PoolTimeout, DisconnectionError) as error:
+        raise Unavailable("The database cannot be reached right now.") from error
+    except DBAPIError as error:
+        state: Any = getattr(error.orig, "sqlstate", None)
+        if error.connection_invalidated or state is None or str(state).startswith(AWAY):
+            raise Unavailable("The database cannot be reached right now.") from error
+        raise
+
+
+@contextmanager
+def statement(engine: Engine) -> Iterator[Connection]:
+    """A connection for one statement, which is its own transaction."""
+    with translating(), engine.connect() as connection:
+        yield connection
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """A connection for several statements: leaving commits, raising rolls back."""
+    with translating(), engine.connect() as connection:
+        connection = connection.execution_options(isolation_level="READ COMMITTED")
+        with connection.begin():
+            yield connection

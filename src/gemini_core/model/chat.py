@@ -1,0 +1,235 @@
+"""Chatrooms, messages and replies, and what a prompt to the model is."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from gemini_core.model.ids import ChatroomId, MessageId, UserId
+
+
+class Role(StrEnum):
+    """Who speaks."""
+
+    USER = "user"
+    MODEL = "model"
+
+
+class Status(StrEnum):
+    """Where a message is in its life. A user's message is born complete; a final status never changes."""
+
+    PENDING = "pending"
+    GENERATING = "generating"
+    COMPLETE = "complete"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def final(self) -> bool:
+        """Nothing changes after this."""
+        return self not in (Status.PENDING, Status.GENERATING)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one reply as the provider reported them. Thoughts are billed as output and counted there."""
+
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+
+    @property
+    def total_tokens(self) -> int:
+        """Both sides together."""
+        return self.prompt_tokens + self.output_tokens
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(self.prompt_tokens + other.prompt_tokens, self.output_tokens + other.output_tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyError:
+    """Why a reply failed, in words for the person who asked. `code` is stable; `retryable`: asking again may help."""
+
+    code: str
+    message: str
+    retryable: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chatroom:
+    """A conversation of one user."""
+
+    id: ChatroomId
+    user_id: UserId
+    title: str
+    system_instruction: str
+    model: str
+    created_at: datetime
+    updated_at: datetime
+    message_count: int = 0
+    pinned: bool = False
+    archived: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """What a user said, or the model's reply to it (`reply_to`)."""
+
+    id: MessageId
+    chatroom_id: ChatroomId
+    role: Role
+    content: str
+    status: Status
+    created_at: datetime
+    completed_at: datetime | None = None
+    reply_to: MessageId | None = None
+    model: str | None = None
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    error: ReplyError | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoomChange:
+    """What a user changes about a room; None leaves a thing as it is."""
+
+    title: str | None = None
+    system_instruction: str | None = None
+    model: str | None = None
+    pinned: bool | None = None
+    archived: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DayUsage:
+    """The plan in force, and the units used of one UTC day."""
+
+    plan: str
+    used: int
+
+
+@dataclass(frozen=True, slots=True)
+class TokenTotals:
+    """Tokens of one user, added up."""
+
+    today: Usage
+    since: Usage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """An accepted message with the reply that is promised for it, and where the day's limit stands after it."""
+
+    message: Message
+    reply: Message
+    limit: int
+    used: int
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversation:
+    """All that a reply is made from. `turns`: the current conversation before the reply, oldest first."""
+
+    user_id: UserId
+    room: Chatroom
+    plan: str
+    reply: Message
+    turns: tuple[Message, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """How a reply ends. `billed`: what this try cost, also when it failed; `give_back`: the unit of the day returns."""
+
+    status: Status
+    content: str = ""
+    model: str = ""
+    finish_reason: str | None = None
+    error: ReplyError | None = None
+    billed: Usage | None = None
+    give_back: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FeedEvent:
+    """Text that begins `start` characters into an attempt; `end` with no text: the reply is final in the store."""
+
+    attempt: int
+    start: int
+    text: str
+    end: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file that goes to the model with a turn. `data` is the raw bytes."""
+
+    media_type: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One side's words in a prompt."""
+
+    role: Role
+    text: str
+    attachments: tuple[Attachment, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """All that the model is asked with. `system` empty: none. The last turn is the user's."""
+
+    model: str
+    system: str
+    turns: tuple[Turn, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long a call to the model may take, in seconds: to the first piece, between pieces, in all."""
+
+    first: float = 30.0
+    between: float = 30.0
+    total: float = 150.0
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a reply as it arrives.
+
+    `usage` is cumulative: a later piece's figure replaces an earlier one. The piece with a `finish_reason`
+    (the provider's word, lower case: `stop`, `max_tokens`) is the last one.
+    """
+
+    text: str = ""
+    usage: Usage | None = None
+    finish_reason: str | None = None
+
+
+class ModelFailure(Exception):
+    """One call to the model failed; the core decides what follows.
+
+    `error.code` is one of `overloaded` (429, 503 and the like), `timeout`, `unreachable` (connection refused, dropped,
+    stream ended early), `malformed` (no candidate, broken chunk), `blocked` (prompt or reply; `reason` is the
+    provider's word in lower case, e.g. `safety`), `provider_misconfigured` (wrong key, unknown model), `rejected`
+    (the provider calls the request itself wrong). `retry_after`: seconds the provider asked to wait, if it did.
+    `usage`: what was billed all the same, if known. The `operator_detail` is for the log, never for the user; no key in it.
+    """
+
+    def __init__(
+        self,
+        error: ReplyError,
+        *,
+        retry_after: float | None = None,
+        usage: Usage | None = None,
+        reason: str | None = None,
+        operator_detail: str = "",
+    ) -> None:
+        super().__init__(f"{error.code}: {operator_detail or error.message}")
+        self.error = error
+        self.retry_after = retry_after
+        self.usage = usage
+        self.reason = reason
+        self.operator_detail = operator_detail

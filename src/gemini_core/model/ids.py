@@ -1,0 +1,33 @@
+"""Identifiers: UUIDv7 (RFC 9562), so that they sort by the time of their making. A kind of thing, a type of id."""
+
+import secrets
+from datetime import UTC, datetime
+from typing import NewType
+from uuid import UUID
+
+UserId = NewType("UserId", UUID)
+SessionId = NewType("SessionId", UUID)
+ChatroomId = NewType("ChatroomId", UUID)
+MessageId = NewType("MessageId", UUID)
+JobId = NewType("JobId", UUID)
+
+
+def uuid7(at: datetime) -> UUID:
+    """A fresh UUIDv7 of the instant `at` (aware; millisecond precision). The other 74 bits are random."""
+    return uuid7_of_ms(unix_ms(at))
+
+
+def uuid7_of_ms(ms: int) -> UUID:
+    """A fresh UUIDv7 whose timestamp is `ms`, in milliseconds since 1970."""
+    random = secrets.randbits(74)
+    return UUID(int=ms << 80 | 0x7 << 76 | (random >> 62) << 64 | 0b10 << 62 | random & ((1 << 62) - 1))
+
+
+def unix_ms(at: datetime) -> int:
+    """Milliseconds since 1970."""
+    return int(at.timestamp() * 1000)
+
+
+def made_at(value: UUID) -> datetime:
+    """When a UUIDv7 was made (aware UTC)."""
+    return datetime.fromtimestamp((value.int >> 80) / 1000, UTC)

@@ -1,0 +1,56 @@
+"""What requests of every topic have in common: pages, and "do this once"."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from gemini_core.errors import FieldError, Invalid
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+MAX_KEY_LENGTH = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """Some items of a longer list. `next` is where the following page starts; None at the end.
+
+    The position is a tuple of plain values (the sort key of the last item); adapters make it opaque and tamper-evident.
+    """
+
+    items: tuple[T, ...]
+    next: tuple[str, ...] | None = None
+
+    def map(self, make: Callable[[T], U]) -> "Page[U]":
+        """The same page with every item changed by `make`."""
+        return Page(tuple(make(item) for item in self.items), self.next)
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """Do the deed once for this key: `key` is the caller's, `fingerprint` a digest of what was asked (32 bytes).
+
+    The same key with the same fingerprint gets the first outcome again; with another fingerprint it is refused.
+    """
+
+    key: str
+    fingerprint: bytes
+
+    @classmethod
+    def of(cls, key: str | None, deed: str, **arguments: Any) -> "Once | None":
+        """The key bound to the deed's name and JSON-able arguments; None without a key. Raises `Invalid`."""
+        if key is None:
+            return None
+        if not 1 <= len(key) <= MAX_KEY_LENGTH or not all("!" <= character <= "~" for character in key):
+            message = f"must be 1 to {MAX_KEY_LENGTH} visible ASCII characters"
+            raise Invalid(f"Idempotency-Key {message}.", FieldError("Idempotency-Key", message, "invalid"))
+        asked = json.dumps([deed, arguments], sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
+        return cls(key, hashlib.sha256(asked.encode()).digest())
+
+
+def key_reused() -> Invalid:
+    """The failure for a key that was used before with another request."""
+    return Invalid("This Idempotency-Key was used with another request.", code="idempotency-key-reused")
