@@ -1,0 +1,117 @@
+"""Jobs, chatrooms, messages, daily units, tokens, idempotency keys."""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects.postgresql import BYTEA, JSONB
+
+revision = "0002"
+down_revision = "0001"
+
+INSTANT = sa.DateTime(timezone=True)
+
+
+def upgrade() -> None:
+    op.create_table(
+        "jobs",
+        sa.Column("id", sa.Uuid, nullable=False),
+        sa.Column("kind", sa.Text, nullable=False),
+        sa.Column("args", JSONB, nullable=False),
+        sa.Column("lane", sa.Uuid),
+        sa.Column("request_id", sa.Text, nullable=False),
+        sa.Column("created_at", INSTANT, nullable=False, server_default=sa.text("now()")),
+        sa.Column("due_at", INSTANT, nullable=False),
+        sa.Column("lease", sa.Uuid),
+        sa.Column("leased_until", INSTANT),
+        sa.Column("attempt", sa.Integer, nullable=False, server_default=sa.text("0")),
+        sa.Column("failures", sa.Integer, nullable=False, server_default=sa.text("0")),
+        sa.Column("trying_since", INSTANT),
+        sa.Column("cancelled", sa.Boolean, nullable=False, server_default=sa.text("false")),
+        sa.Column("dead", sa.Boolean, nullable=False, server_default=sa.text("false")),
+        sa.Column("error", sa.Text),
+        sa.PrimaryKeyConstraint("id", name="jobs_pkey"),
+    )
+    op.create_index("jobs_due_idx", "jobs", ["due_at"], postgresql_where=sa.text("NOT dead"))
+    op.create_index(
+        "jobs_lane_idx", "jobs", ["lane", "id"], postgresql_where=sa.text("lane IS NOT NULL AND NOT dead")
+    )
+    op.create_table(
+        "chatrooms",
+        sa.Column("id", sa.Uuid, nullable=False),
+        sa.Column("user_id", sa.Uuid, nullable=False),
+        sa.Column("title", sa.Text, nullable=False),
+        sa.Column("titled_by_user", sa.Boolean, nullable=False),
+        sa.Column("system_instruction", sa.Text, nullable=False),
+        sa.Column("model", sa.Text, nullable=False),
+        sa.Column("created_at", INSTANT, nullable=False),
+        sa.Column("updated_at", INSTANT, nullable=False),
+        sa.Column("last_message_ms", sa.BigInteger, nullable=False, server_default=sa.text("0")),
+        sa.Column("message_count", sa.Integer, nullable=False, server_default=sa.text("0")),
+        sa.Column("pinned", sa.Boolean, nullable=False, server_default=sa.text("false")),
+        sa.Column("archived", sa.Boolean, nullable=False, server_default=sa.text("false")),
+        sa.PrimaryKeyConstraint("id", name="chatrooms_pkey"),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="chatrooms_user_id_fkey", ondelete="CASCADE"),
+    )
+    op.create_index(
+        "chatrooms_user_id_updated_at_id_idx", "chatrooms", ["user_id", sa.text("updated_at DESC"), sa.text("id DESC")]
+    )
+    op.create_table(
+        "messages",
+        sa.Column("chatroom_id", sa.Uuid, nullable=False),
+        sa.Column("id", sa.Uuid, nullable=False),
+        sa.Column("role", sa.Text, nullable=False),
+        sa.Column("status", sa.Text, nullable=False),
+        sa.Column("content", sa.Text, nullable=False),
+        sa.Column("created_at", INSTANT, nullable=False),
+        sa.Column("completed_at", INSTANT),
+        sa.Column("reply_to", sa.Uuid),
+        sa.Column("model", sa.Text),
+        sa.Column("finish_reason", sa.Text),
+        sa.Column("prompt_tokens", sa.Integer),
+        sa.Column("output_tokens", sa.Integer),
+        sa.Column("error_code", sa.Text),
+        sa.Column("error_message", sa.Text),
+        sa.Column("error_retryable", sa.Boolean),
+        sa.Column("superseded", sa.Boolean, nullable=False, server_default=sa.text("false")),
+        sa.Column("unit_day", sa.Date),
+        sa.PrimaryKeyConstraint("chatroom_id", "id", name="messages_pkey"),
+        sa.ForeignKeyConstraint(
+            ["chatroom_id"], ["chatrooms.id"], name="messages_chatroom_id_fkey", ondelete="CASCADE"
+        ),
+    )
+    op.create_table(
+        "daily_usage",
+        sa.Column("user_id", sa.Uuid, nullable=False),
+        sa.Column("day", sa.Date, nullable=False),
+        sa.Column("used", sa.Integer, nullable=False),
+        sa.CheckConstraint("used >= 0", name="daily_usage_used_check"),
+        sa.PrimaryKeyConstraint("user_id", "day", name="daily_usage_pkey"),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="daily_usage_user_id_fkey", ondelete="CASCADE"),
+    )
+    op.create_table(
+        "token_usage",
+        sa.Column("user_id", sa.Uuid, nullable=False),
+        sa.Column("day", sa.Date, nullable=False),
+        sa.Column("model", sa.Text, nullable=False),
+        sa.Column("plan", sa.Text, nullable=False),
+        sa.Column("prompt_tokens", sa.BigInteger, nullable=False),
+        sa.Column("output_tokens", sa.BigInteger, nullable=False),
+        sa.Column("calls", sa.Integer, nullable=False),
+        sa.PrimaryKeyConstraint("user_id", "day", "model", "plan", name="token_usage_pkey"),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="token_usage_user_id_fkey", ondelete="CASCADE"),
+    )
+    op.create_table(
+        "idempotency_keys",
+        sa.Column("user_id", sa.Uuid, nullable=False),
+        sa.Column("key", sa.Text, nullable=False),
+        sa.Column("fingerprint", BYTEA, nullable=False),
+        sa.Column("outcome", JSONB, nullable=False),
+        sa.Column("created_at", INSTANT, nullable=False),
+        sa.PrimaryKeyConstraint("user_id", "key", name="idempotency_keys_pkey"),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="idempotency_keys_user_id_fkey", ondelete="CASCADE"),
+    )
+    op.create_index("idempotency_keys_created_at_idx", "idempotency_keys", ["created_at"])
+
+
+def downgrade() -> None:
+    for table in ("idempotency_keys", "token_usage", "daily_usage", "messages", "chatrooms", "jobs"):
+        op.drop_table(table)
