@@ -1,0 +1,150 @@
+"""The sandbox's levers: make time pass, make payments fail, disturb deliveries, be slow or broken."""
+
+import re
+import threading
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from adapters.local.stripe_sandbox.api import Api
+from adapters.local.stripe_sandbox.deliveries import FORMS, MODES, Deliveries
+from adapters.local.stripe_sandbox.pages import page
+from adapters.local.stripe_sandbox.shelf import ApiError, Shelf, Thing
+from adapters.local.stripe_sandbox.shop import DAY, Shop
+
+FAULTS = ("slow", "hang", "error", "rate_limit", "lose_answer", "garble")
+
+
+@dataclass(slots=True)
+class Fault:
+    """What is wrong with the next `count` API calls whose "METHOD path" matches.
+
+    `slow` answers after `seconds`; `hang` never does, and hangs up after `seconds`; `error` is a 500, `rate_limit` a
+    429; `lose_answer` does the deed and hangs up; `garble` does it and answers no JSON.
+    """
+
+    kind: str
+    count: int
+    seconds: float
+    calls: re.Pattern[str]
+
+
+class Controls:
+    """`POST /sandbox/<lever>` with a JSON object; `GET /sandbox/state` tells how things stand."""
+
+    def __init__(self, shelf: Shelf, shop: Shop, api: Api, deliveries: Deliveries) -> None:
+        self._shelf = shelf
+        self._shop = shop
+        self._api = api
+        self._deliveries = deliveries
+        self._faults: list[Fault] = []
+        self._lock = threading.Lock()
+        self.patched_up = threading.Event()
+
+    def fault_for(self, call: str) -> Fault | None:
+        """The fault that this API call suffers, which is then used up."""
+        with self._lock:
+            for fault in self._faults:
+                if fault.count > 0 and fault.calls.search(call):
+                    fault.count -= 1
+                    return fault
+        return None
+
+    def pull(self, lever: str, order: dict[str, Any]) -> Thing:
+        """Do what a lever is for. Raises `ApiError` for an order that makes no sense."""
+        match lever:
+            case "advance":
+                with self._shelf.lock:
+                    self._shop.advance(int(order.get("days", 0) * DAY + order.get("seconds", 0)))
+            case "payments":
+                self._shelf.declines = int(order.get("fail_next", 0))
+            case "deliveries":
+                self._deliveries.mode = one_of(MODES, order.get("mode", self._deliveries.mode), "mode")
+                self._deliveries.form = one_of(FORMS, order.get("form", self._deliveries.form), "form")
+            case "release":
+                self._deliveries.release(backwards=bool(order.get("backwards", False)))
+            case "send":
+                with self._shelf.lock:
+                    event = self._shelf.get("event", str(order.get("event")))
+                for _ in range(int(order.get("times", 1))):
+                    self._deliveries.send(event)
+            case "faults":
+                self._set_fault(order)
+            case "refund" | "dispute":
+                with self._shelf.lock:
+                    charge = self._charge(str(order.get("subscription")))
+                    self._shop.refund(charge) if lever == "refund" else self._shop.dispute(charge)
+            case _:
+                raise ApiError(404, "invalid_request_error", f"No such lever: {lever}")
+        return self.state()
+
+    def state(self) -> Thing:
+        """How things stand."""
+        with self._shelf.lock:
+            things = [thing["object"] for thing in self._shelf.things.values()]
+            return {
+                "now": self._shelf.now(),
+                "things": {kind: things.count(kind) for kind in sorted(set(things))},
+                "declines": self._shelf.declines,
+                "deliveries": {
+                    "mode": self._deliveries.mode,
+                    "form": self._deliveries.form,
+                    "waiting": self._deliveries.waiting(),
+                    "attempts": self._deliveries.attempts,
+                },
+                "calls": list(self._api.calls),
+            }
+
+    def overview(self) -> str:
+        """The levers as a page."""
+        rows = "".join(
+            f"<li><code>{thing['id']}</code> {escape(thing['status'])}</li>"
+            for thing in self._shelf.all("subscription")
+        )
+        levers = [
+            ("A day passes", "advance", '{"days": 1}'),
+            ("A month passes", "advance", '{"days": 31}'),
+            ("The next payment fails", "payments", '{"fail_next": 1}'),
+            ("Hold deliveries", "deliveries", '{"mode": "hold"}'),
+            ("Release them backwards", "release", '{"backwards": true}'),
+            ("Drop deliveries", "deliveries", '{"mode": "drop"}'),
+            ("Deliver normally", "release", "{}"),
+            ("The API is slow (5 s, 3 calls)", "faults", '{"kind": "slow", "seconds": 5, "count": 3}'),
+            ("Nothing is broken", "faults", '{"count": 0}'),
+        ]
+        buttons = "".join(
+            f"<button data-lever='{lever}' data-order='{escape(order)}'>{escape(text)}</button>"
+            for text, lever, order in levers
+        )
+        script = (
+            "for(const b of document.querySelectorAll('button'))b.onclick=async()=>{await fetch('/sandbox/'+b.dataset."
+            "lever,{method:'POST',headers:{'Content-Type':'application/json'},body:b.dataset.order});location.reload()}"
+        )
+        return page(
+            "Stripe sandbox", f"<ul>{rows or '<li>No subscription yet.</li>'}</ul>{buttons}<script>{script}</script>"
+        )
+
+    def _set_fault(self, order: dict[str, Any]) -> None:
+        with self._lock:
+            if not (count := int(order.get("count", 1))):
+                self._faults.clear()
+                self.patched_up.set()
+                return
+            self.patched_up.clear()
+            kind = one_of(FAULTS, order.get("kind"), "kind")
+            calls = re.compile(str(order.get("calls", "")))
+            self._faults.append(Fault(kind, count, float(order.get("seconds", 30)), calls))
+
+    def _charge(self, subscription_id: str) -> Thing:
+        invoice = self._shelf.get("subscription", subscription_id)["latest_invoice"]
+        found = next(self._shelf.all("charge", invoice=invoice), None)
+        if found is None:
+            raise ApiError(400, "invalid_request_error", "Nothing was paid for this subscription's present period.")
+        return found
+
+
+def one_of(words: tuple[str, ...], word: Any, name: str) -> str:
+    """The word, if it is one of these."""
+    if word not in words:
+        raise ApiError(400, "invalid_request_error", f"{name} must be one of {', '.join(words)}", param=name)
+    return str(word)
