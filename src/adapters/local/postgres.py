@@ -139,7 +139,9 @@ def _programs() -> Path:
 
 def _version(programs: Path) -> str:
     """`18.6` of `postgres (PostgreSQL) 18.6`."""
-    told = subprocess.run([programs / "postgres", "--version"], capture_output=True, text=True, check=True, env=ENVIRONMENT)
+    told = subprocess.run(
+        [programs / "postgres", "--version"], capture_output=True, text=True, check=True, env=ENVIRONMENT
+    )
     return told.stdout.split()[2]
 
 

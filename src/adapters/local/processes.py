@@ -124,9 +124,13 @@ def data_folder_for(account: Account, wanted: Path) -> Path:
         if wanted.is_symlink() and not wanted.exists():
             wanted.unlink()
         wanted.parent.mkdir(parents=True, exist_ok=True)
-        if not wanted.exists() and not account.reaches(wanted):
+        if not wanted.is_symlink() and not account.reaches(wanted):
             elsewhere = SYSTEM_FOLDER / f"{wanted.name}-{secrets.token_hex(8)}"
-            elsewhere.mkdir(parents=True)
+            elsewhere.parent.mkdir(parents=True, exist_ok=True)
+            if wanted.exists():
+                shutil.move(wanted, elsewhere)
+            else:
+                elsewhere.mkdir()
             wanted.symlink_to(elsewhere)
         wanted.mkdir(exist_ok=True)
         folder = wanted.resolve()
@@ -134,8 +138,6 @@ def data_folder_for(account: Account, wanted: Path) -> Path:
         if account.is_other and folder.stat().st_uid != account.uid:
             for path in (folder, *folder.rglob("*")):
                 os.chown(path, account.uid, account.gid, follow_symlinks=False)
-    if not account.reaches(folder):
-        raise LocalFault(f"DATA_DIR: {folder} was moved to where the user of the embedded servers cannot reach it.")
     return folder
 
 

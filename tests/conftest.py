@@ -1,0 +1,146 @@
+"""Real servers for the tests: a PostgreSQL for the whole run, a Valkey for each process of it.
+
+A server that cannot be started is a failure, never a skip.
+"""
+
+import secrets
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psycopg
+import pytest
+import redis
+from psycopg import sql
+from sqlalchemy import Engine
+
+from adapters.local.postgres import Postgres
+from adapters.local.server import Server
+from adapters.local.valkey import Valkey
+from adapters.persistence import engine as engines
+from adapters.persistence.migrate import migrate
+
+ServerT = TypeVar("ServerT", bound=Server)
+
+TEMPLATE = "migrated"
+CLOSING = pytest.StashKey[ExitStack]()
+SHARED = pytest.StashKey[str]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """With several processes, the one that leads them starts the PostgreSQL that they share."""
+    config.stash[CLOSING] = ExitStack()
+    if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
+        config.stash[SHARED] = config.stash[CLOSING].enter_context(_postgres_with_template())
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput["postgres"] = node.config.stash[SHARED]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    config.stash[CLOSING].close()
+
+
+@contextmanager
+def _open_folder() -> Iterator[Path]:
+    """A temporary folder that the servers' own user can reach."""
+    with tempfile.TemporaryDirectory(prefix="gemini-backend-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@contextmanager
+def _running(kind: type[ServerT]) -> Iterator[ServerT]:
+    with _open_folder() as home:
+        server = kind(home, durable=False)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.kill()
+
+
+@contextmanager
+def _postgres_with_template() -> Iterator[str]:
+    """With one migrated database, which every test gets a copy of."""
+    with _running(Postgres) as server:
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
+        _migrate(_database(server.url, TEMPLATE))
+        yield server.url
+
+
+def _migrate(url: str) -> None:
+    engine = engines.create(url, pool_size=1)
+    migrate(engine)
+    engine.dispose()
+
+
+def _database(url: str, name: str) -> str:
+    return f"{url.rpartition('/')[0]}/{name}"
+
+
+@pytest.fixture(scope="session")
+def _postgres(request: pytest.FixtureRequest) -> Iterator[str]:
+    handed_down = getattr(request.config, "workerinput", {}).get("postgres")
+    with nullcontext(handed_down) if handed_down else _postgres_with_template() as url:
+        yield url
+
+
+@pytest.fixture
+def postgres_url(_postgres: str) -> Iterator[str]:
+    """A migrated, empty database of the test's own."""
+    name = f"test_{secrets.token_hex(8)}"
+    with psycopg.connect(_postgres, autocommit=True) as connection:
+        copied = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(TEMPLATE))
+        connection.execute(copied)
+        yield _database(_postgres, name)
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def engine(postgres_url: str) -> Iterator[Engine]:
+    """The shipped engine on a database of the test's own, with room for 50 threads."""
+    engine = engines.create(postgres_url, pool_size=50)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def _valkey() -> Iterator[str]:
+    with _running(Valkey) as server:
+        yield server.url
+
+
+@pytest.fixture
+def valkey_url(_valkey: str) -> str:
+    """A Valkey with nothing in it."""
+    with redis.Redis.from_url(_valkey) as client:
+        client.flushall()
+    return _valkey
+
+
+@pytest.fixture
+def private_postgres() -> Iterator[Postgres]:
+    """A running, migrated PostgreSQL that the test may stop, kill and start again."""
+    with _running(Postgres) as server:
+        _migrate(server.url)
+        yield server
+
+
+@pytest.fixture
+def private_valkey() -> Iterator[Valkey]:
+    """A running Valkey that the test may stop, kill and start again; it forgets everything when it ends."""
+    with _running(Valkey) as server:
+        yield server
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """Like `tmp_path`, but open to the user that the embedded servers run as."""
+    with _open_folder() as folder:
+        yield folder
