@@ -1,4 +1,4 @@
-"""The embedded servers keep what they were told to keep, leave nothing behind, and say in one sentence what is wrong."""
+"""The embedded servers keep what they were told to, leave nothing behind, and say in one sentence what is wrong."""
 
 import os
 import shutil
@@ -108,7 +108,7 @@ def test_a_server_listens_on_loopback_only_and_not_as_root(kind: type[Server], h
 
 
 def listening_addresses(pid: int) -> set[str]:
-    sockets = {os.readlink(f) for f in Path(f"/proc/{pid}/fd").iterdir() if f.is_symlink()}
+    sockets = {str(f.readlink()) for f in Path(f"/proc/{pid}/fd").iterdir() if f.is_symlink()}
     addresses = set()
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:

@@ -29,4 +29,5 @@ def main(parent: int, last_word: int, uid: int, gid: int, command: list[str]) ->
 
 
 if __name__ == "__main__":
-    main(*(int(word) for word in sys.argv[1:5]), sys.argv[5:])
+    parent, last_word, uid, gid = (int(word) for word in sys.argv[1:5])
+    main(parent, last_word, uid, gid, sys.argv[5:])

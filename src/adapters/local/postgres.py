@@ -139,10 +139,8 @@ def _programs() -> Path:
 
 def _version(programs: Path) -> str:
     """`18.6` of `postgres (PostgreSQL) 18.6`."""
-    told = subprocess.run(
-        [programs / "postgres", "--version"], capture_output=True, text=True, check=True, env=ENVIRONMENT
-    )
-    return told.stdout.split()[2]
+    told = subprocess.check_output([programs / "postgres", "--version"], text=True, env=ENVIRONMENT)
+    return told.split()[2]
 
 
 def _major(programs: Path) -> int:
