@@ -8,6 +8,7 @@ from sqlalchemy import (
     Date,
     DateTime,
     ForeignKey,
+    Identity,
     Index,
     Integer,
     MetaData,
@@ -16,7 +17,6 @@ from sqlalchemy import (
     Uuid,
     text,
 )
-
 from sqlalchemy.dialects.postgresql import BYTEA, JSONB
 
 metadata = MetaData(
@@ -33,7 +33,124 @@ Instant = DateTime(timezone=True)
 
 # --- accounts ---------------------------------------------------------------------------------------------------------
 
-# (the accounts owner fills this section; `users` is what the other sections refer to)
+users = Table(
+    "users",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("mobile_number", Text, nullable=False, unique=True),
+    Column("name", Text),
+    Column("email", Text),
+    Column("username", Text),
+    Column("password_hash", Text),
+    # Everything signed in or under way carries the version it was begun with; raising it ends all of that at once.
+    Column("credential_version", Integer, nullable=False, server_default=text("1")),
+    Column("status", Text, CheckConstraint("status IN ('active', 'suspended', 'erasing')", name="status"),
+           nullable=False, server_default=text("'active'")),
+    Column("plan", Text, nullable=False, server_default=text("'basic'")),
+    Column("plan_until", Instant),
+    Column("created_at", Instant, nullable=False),
+)  # fmt: skip
+
+# Profiles that wait for their number to be proven by whoever gave them.
+signups = Table(
+    "signups",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("mobile_number", Text, nullable=False),
+    Column("network", Text, nullable=False),
+    Column("name", Text),
+    Column("email", Text),
+    Column("username", Text),
+    Column("password_hash", Text),
+    Column("created_at", Instant, nullable=False),
+)
+Index("signups_mobile_number_idx", signups.c.mobile_number)
+Index("signups_created_at_idx", signups.c.created_at)
+
+# One row per number, purpose and requester; a finished challenge makes room for the next one under a new id.
+challenges = Table(
+    "challenges",
+    metadata,
+    Column("mobile_number", Text, primary_key=True),
+    Column("purpose", Text, primary_key=True),
+    Column("requester", Text, primary_key=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("network", Text, nullable=False),
+    Column("signup_id", Text),
+    # The account's version when it was asked for; 0: the number had no account.
+    Column("credential_version", Integer, nullable=False),
+    # False: a decoy. It lives and dies like the others, but no code is ever made for it.
+    Column("deliver", Boolean, nullable=False),
+    Column("digits", Integer, nullable=False),
+    Column("max_attempts", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("sends", Integer, nullable=False),
+    Column("made", Integer, nullable=False),
+    Column("mac", BYTEA),
+    Column("reservation", Text, nullable=False),
+    Column("asked_at", Instant, nullable=False),
+    Column("expires_at", Instant),
+    Column("redeemed_at", Instant),
+    Column("spent_at", Instant),
+)
+Index("challenges_asked_at_idx", challenges.c.asked_at)
+
+# What wrong codes a number has seen, whoever typed them.
+phones = Table(
+    "phones",
+    metadata,
+    Column("mobile_number", Text, primary_key=True),
+    Column("failures", Integer, nullable=False),
+    Column("recent_failures", Integer, nullable=False),
+    Column("failed_at", Instant, nullable=False),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("user_id", Uuid, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("counter", Integer, nullable=False),
+    Column("credential_version", Integer, nullable=False),
+    Column("ip", Text, nullable=False),
+    Column("network", Text, nullable=False),
+    Column("user_agent", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("rotated_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("ended_at", Instant),
+)
+Index("sessions_user_id_idx", sessions.c.user_id)
+Index("sessions_rotated_at_idx", sessions.c.rotated_at)
+
+# Rows are only ever added; a trigger holds everybody to it. No key to `users`: what happened outlives the account.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("user_id", Uuid),
+    Column("session_id", Uuid),
+    Column("number", Text),
+    Column("ip", Text),
+    Column("operator", Text),
+    Column("detail", JSONB, nullable=False, server_default=text("'{}'")),
+)
+Index("audit_user_id_id_idx", audit.c.user_id, audit.c.id)
+
+signing_keys = Table(
+    "signing_keys",
+    metadata,
+    Column("kid", Text, primary_key=True),
+    Column("state", Text, CheckConstraint("state IN ('next', 'active', 'retired')", name="state"), nullable=False),
+    Column("public", BYTEA, nullable=False),
+    # The private half, encrypted under a key that the database does not know.
+    Column("sealed", BYTEA, nullable=False),
+    Column("changed_at", Instant, nullable=False),
+)
+# Never two keys that sign, however many hosts rotate at once.
+Index("signing_keys_state_idx", signing_keys.c.state, unique=True, postgresql_where=text("state <> 'retired'"))
 
 # --- jobs -------------------------------------------------------------------------------------------------------------
 
