@@ -16,14 +16,20 @@ LOCK = 0x6765_6D69
 
 def migrate(engine: Engine) -> None:
     """Upgrade to the newest revision."""
-    with translating(), engine.connect() as connection:
+    with translating(), engine.connect() as autocommitting:
+        connection = autocommitting.execution_options(isolation_level="READ COMMITTED")
+        connection.execute(text("SET statement_timeout = 0"))
         connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": LOCK})
+        connection.commit()
         try:
             config = _config()
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
         finally:
+            connection.rollback()
             connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": LOCK})
+            connection.execute(text("RESET statement_timeout"))
+            connection.commit()
 
 
 def is_current(engine: Engine) -> bool:

@@ -1,7 +1,7 @@
 """Chatrooms, messages and replies, and what a prompt to the model is."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
 
 from gemini_core.model.ids import ChatroomId, MessageId, UserId
@@ -72,7 +72,10 @@ class Chatroom:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """What a user said, or the model's reply to it (`reply_to`)."""
+    """What a user said, or the model's reply to it (`reply_to`).
+
+    `attempt`: the last one that was begun, and so the one whose text `content` is; 0 where nobody began.
+    """
 
     id: MessageId
     chatroom_id: ChatroomId
@@ -86,6 +89,19 @@ class Message:
     finish_reason: str | None = None
     usage: Usage | None = None
     error: ReplyError | None = None
+    attempt: int = 0
+
+    def promised(self, reply: MessageId) -> "Message":
+        """The reply that is owed to this message of a user."""
+        return Message(
+            id=reply,
+            chatroom_id=self.chatroom_id,
+            role=Role.MODEL,
+            content="",
+            status=Status.PENDING,
+            created_at=self.created_at,
+            reply_to=self.id,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +167,45 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Position:
+    """Where a reader of a reply is: so many characters into an attempt. Written as `<attempt>:<characters>`."""
+
+    attempt: int = 0
+    characters: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> "Position | None":
+        """The position; None if the text is not one."""
+        attempt, _, characters = text.partition(":")
+        if not (text.isascii() and attempt.isdigit() and characters.isdigit() and len(text) <= 24):
+            return None
+        return cls(int(attempt), int(characters))
+
+    def __str__(self) -> str:
+        return f"{self.attempt}:{self.characters}"
+
+
+class ReplyEventKind(StrEnum):
+    """What can happen to one who follows a reply. After `done`, `failed` or `cancelled` nothing comes."""
+
+    DELTA = "delta"
+    RESET = "reset"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyEvent:
+    """`text` with a delta; `message` with the last event. `at`: where the follower is after this event."""
+
+    kind: ReplyEventKind
+    at: Position
+    text: str = ""
+    message: "Message | None" = None
+
+
+@dataclass(frozen=True, slots=True)
 class FeedEvent:
     """Text that begins `start` characters into an attempt; `end` with no text: the reply is final in the store."""
 
@@ -184,6 +239,38 @@ class Prompt:
     model: str
     system: str
     turns: tuple[Turn, ...]
+
+
+def prompt_for(conversation: Conversation, *, model: str, context_tokens: int) -> Prompt:
+    """The room's instruction, then as many of the latest turns as fit.
+
+    A reply that failed is never part of it, nor the words that the model refused to answer; what a cancelled reply
+    had said is.
+    """
+    blocked = {
+        turn.reply_to for turn in conversation.turns if turn.error is not None and turn.error.code == "blocked"
+    }
+    said = [
+        Turn(turn.role, turn.content)
+        for turn in conversation.turns
+        if turn.content and turn.status in (Status.COMPLETE, Status.CANCELLED) and turn.id not in blocked
+    ]
+    room = context_tokens - estimated_tokens(conversation.room.system_instruction)
+    fitting: list[Turn] = []
+    for turn in reversed(said):
+        room -= estimated_tokens(turn.text)
+        if fitting and room < 0:
+            break
+        fitting.append(turn)
+    # The provider wants the user to begin.
+    while len(fitting) > 1 and fitting[-1].role is not Role.USER:
+        fitting.pop()
+    return Prompt(model, conversation.room.system_instruction, tuple(reversed(fitting)))
+
+
+def estimated_tokens(text: str) -> int:
+    """About how many tokens a text has: four bytes of UTF-8 each, and a few for the turn itself."""
+    return len(text.encode()) // 4 + 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,3 +320,8 @@ class ModelFailure(Exception):
         self.usage = usage
         self.reason = reason
         self.operator_detail = operator_detail
+
+
+def day_ends(at: datetime) -> datetime:
+    """When the UTC day of this instant ends, and the daily limit starts anew."""
+    return datetime.combine(at.astimezone(UTC).date() + timedelta(days=1), time(), UTC)

@@ -33,7 +33,8 @@ class Lease:
     """A job that is ours until the lease runs out. Every write for the job carries the lease and is void without it.
 
     `token` is new at every claim. `attempt` counts claims from 1; `failures` counts the tries that ended in a recorded
-    failure (a killed worker records none). `trying_since`: when the first of these tries was claimed.
+    failure (a killed worker records none). `trying_since`: when the first of these tries was claimed. `cancelled`:
+    somebody asked to stop before this claim. `last_error`: the word of the last recorded failure.
     """
 
     id: JobId
@@ -44,6 +45,8 @@ class Lease:
     attempt: int
     failures: int
     trying_since: datetime
+    cancelled: bool = False
+    last_error: str = ""
     request_id: str = ""
 
 

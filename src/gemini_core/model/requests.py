@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
 from gemini_core.errors import FieldError, Invalid
@@ -12,6 +13,8 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 MAX_KEY_LENGTH = 255
+# How long the first answer is kept for a key.
+KEY_LIVES = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)

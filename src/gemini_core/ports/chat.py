@@ -94,10 +94,12 @@ class MessageRepo(Protocol):
         """
         ...
 
-    def cancel(self, author: UserId, room: ChatroomId, reply: MessageId, *, now: datetime) -> Message:
+    def cancel(
+        self, author: UserId, room: ChatroomId, reply: MessageId, *, now: datetime
+    ) -> tuple[Message, Sequence[JobId]]:
         """Stop a reply: at once where nobody works on it (the unit is given back), else its worker is told.
 
-        Raises `NotFound` (also for a message that is no reply), `Conflict` (`already-final`).
+        Answers the reply as it is now, and the jobs worth a nudge. Raises `NotFound` (also for a message that is no reply), `Conflict` (`already-final`).
         """
         ...
 
@@ -129,12 +131,12 @@ class ReplyRepo(Protocol):
 class UsageRepo(Protocol):
     """Who used how much."""
 
-    def of_day(self, user: UserId, day: date) -> DayUsage:
-        """Plan in force and units used on a UTC day. Raises `NotFound` for no such user."""
+    def of_day(self, user: UserId, day: date, *, now: datetime) -> DayUsage:
+        """The plan in force, and the units used on a UTC day. Raises `NotFound` for no such user."""
         ...
 
-    def tokens(self, user: UserId, since: date) -> TokenTotals:
-        """Tokens of all replies from a UTC day on."""
+    def tokens(self, user: UserId, *, today: date, since: date) -> TokenTotals:
+        """Tokens of one UTC day, and of all days from `since` on."""
         ...
 
 
@@ -162,11 +164,11 @@ class ReplyFeed(Protocol):
         """The reply is final in the store; followers look there. Never raises."""
         ...
 
-    def follow(self, reply: MessageId, *, patience: float) -> Iterator[FeedEvent | None]:
-        """What is in the log, then what comes, up to and with the end.
+    def follow(self, reply: MessageId, *, patience: float) -> Iterator[Sequence[FeedEvent]]:
+        """First what is in the log by now (perhaps nothing), then what comes, up to and with the end.
 
-        Yields None whenever nothing came for `patience` seconds, and whenever the log cannot be read: the follower
-        may then look at the store. Closing the iterator ends the following.
+        Yields nothing-in-a-batch whenever nothing came for `patience` seconds, also while the log cannot be read: the
+        follower may then look at the store. Closing the iterator ends the following. Never raises.
         """
         ...
 

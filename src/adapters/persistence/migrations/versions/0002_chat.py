@@ -71,6 +71,7 @@ def upgrade() -> None:
         sa.Column("error_code", sa.Text),
         sa.Column("error_message", sa.Text),
         sa.Column("error_retryable", sa.Boolean),
+        sa.Column("attempt", sa.Integer, nullable=False, server_default=sa.text("0")),
         sa.Column("superseded", sa.Boolean, nullable=False, server_default=sa.text("false")),
         sa.Column("unit_day", sa.Date),
         sa.PrimaryKeyConstraint("chatroom_id", "id", name="messages_pkey"),

@@ -1,0 +1,378 @@
+"""Rooms, messages and replies in the process."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from datetime import date, datetime, timedelta
+from threading import Condition
+from typing import Any
+from uuid import UUID
+
+from adapters.memory.jobs import MemoryJobs
+from adapters.memory.store import MemoryStore
+from gemini_core.errors import Conflict, LimitReached, NotFound
+from gemini_core.model.chat import (
+    Answer,
+    Chatroom,
+    Conversation,
+    DayUsage,
+    FeedEvent,
+    Message,
+    Role,
+    RoomChange,
+    Sent,
+    Status,
+    TokenTotals,
+    Usage,
+    day_ends,
+)
+from gemini_core.model.ids import ChatroomId, JobId, MessageId, UserId, unix_ms, uuid7_of_ms
+from gemini_core.model.jobs import Lease, NewJob
+from gemini_core.model.requests import KEY_LIVES, Once, Page, key_reused
+
+# The plan in force for a user at an instant; raises `NotFound` for no such user.
+PlanOf = Callable[[UserId, datetime], str]
+
+
+@dataclass(slots=True)
+class MemoryChat:
+    """What the repositories below share: the tables."""
+
+    store: MemoryStore
+    jobs: MemoryJobs
+    plan_of: PlanOf
+    rooms: dict[ChatroomId, Chatroom] = field(default_factory=dict)
+    last_ms: dict[ChatroomId, int] = field(default_factory=dict)
+    messages: dict[ChatroomId, dict[MessageId, Message]] = field(default_factory=dict)
+    superseded: set[MessageId] = field(default_factory=set)
+    units: dict[MessageId, date] = field(default_factory=dict)
+    used: dict[tuple[UserId, date], int] = field(default_factory=dict)
+    tokens: dict[tuple[UserId, date, str, str], Usage] = field(default_factory=dict)
+    keys: dict[tuple[UserId, str], tuple[Once, datetime, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.store.erasers.append(self.erase)
+
+    def room(self, owner: UserId, room: ChatroomId) -> Chatroom:
+        """The owner's room. Raises `NotFound`."""
+        found = self.rooms.get(room)
+        if found is None or found.user_id != owner:
+            raise NotFound("There is no such chatroom.")
+        return found
+
+    def message(self, reader: UserId, room: ChatroomId, message: MessageId) -> Message:
+        """A message in a room of the reader. Raises `NotFound`."""
+        found = self.messages.get(room, {}).get(message)
+        owned = self.rooms.get(room)
+        if found is None or owned is None or owned.user_id != reader:
+            raise NotFound("There is no such message.")
+        return found
+
+    def first(self, user: UserId, once: Once | None, now: datetime) -> Any:
+        """The first outcome under this key; None if there is none. Raises `Invalid` for another request's key."""
+        if once is None or (user, once.key) not in self.keys:
+            return None
+        kept, at, outcome = self.keys[user, once.key]
+        if at + KEY_LIVES <= now:
+            return None
+        if kept.fingerprint != once.fingerprint:
+            raise key_reused()
+        return outcome
+
+    def give_back(self, reply: MessageId, owner: UserId) -> None:
+        """The unit of a reply returns to its day, once."""
+        day = self.units.pop(reply, None)
+        if day is not None:
+            self.used[owner, day] -= 1
+
+    def drop(self, room: ChatroomId) -> None:
+        """The room with everything in it."""
+        for message in self.messages.pop(room, {}).values():
+            if message.status is Status.PENDING:
+                self.give_back(message.id, self.rooms[room].user_id)
+            self.units.pop(message.id, None)
+            self.superseded.discard(message.id)
+        self.jobs.drop_lane(room)
+        del self.rooms[room]
+
+    def erase(self, user: UserId) -> None:
+        """All that hangs on a user."""
+        for room in [room.id for room in self.rooms.values() if room.user_id == user]:
+            self.drop(room)
+        self.used = {key: used for key, used in self.used.items() if key[0] != user}
+        self.tokens = {key: usage for key, usage in self.tokens.items() if key[0] != user}
+        self.keys = {key: kept for key, kept in self.keys.items() if key[0] != user}
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryRooms:
+    """`RoomRepo` in the process."""
+
+    chat: MemoryChat
+
+    def create(self, room: Chatroom, *, max_rooms: Mapping[str, int], once: Once | None) -> tuple[Chatroom, bool]:
+        chat = self.chat
+        with chat.store.lock:
+            plan = chat.plan_of(room.user_id, room.created_at)
+            if (first := chat.first(room.user_id, once, room.created_at)) is not None:
+                return first, True
+            if sum(other.user_id == room.user_id for other in chat.rooms.values()) >= _of_plan(max_rooms, plan):
+                raise Conflict("Your plan has no room for another chatroom.", code="room-limit-reached")
+            chat.rooms[room.id] = room
+            chat.messages[room.id] = {}
+            if once is not None:
+                chat.keys[room.user_id, once.key] = (once, room.created_at, room)
+            return room, False
+
+    def page(
+        self, owner: UserId, *, archived: bool | None, limit: int, after: tuple[str, ...] | None
+    ) -> Page[Chatroom]:
+        with self.chat.store.lock:
+            rooms = [room for room in self.chat.rooms.values() if room.user_id == owner]
+        rooms = [room for room in rooms if archived in (None, room.archived)]
+        rooms.sort(key=lambda room: (room.updated_at, room.id), reverse=True)
+        if after is not None:
+            position = (datetime.fromisoformat(after[0]), UUID(after[1]))
+            rooms = [room for room in rooms if (room.updated_at, room.id) < position]
+        more = len(rooms) > limit
+        last = rooms[limit - 1] if more else None
+        return Page(tuple(rooms[:limit]), (last.updated_at.isoformat(), str(last.id)) if last else None)
+
+    def show(self, owner: UserId, room: ChatroomId) -> Chatroom:
+        with self.chat.store.lock:
+            return self.chat.room(owner, room)
+
+    def change(self, owner: UserId, room: ChatroomId, change: RoomChange, *, now: datetime) -> Chatroom:
+        named = {item.name: value for item in fields(change) if (value := getattr(change, item.name)) is not None}
+        with self.chat.store.lock:
+            changed = replace(self.chat.room(owner, room), **named, updated_at=now)
+            self.chat.rooms[room] = changed
+            return changed
+
+    def delete(self, owner: UserId, room: ChatroomId) -> None:
+        with self.chat.store.lock:
+            self.chat.room(owner, room)
+            self.chat.drop(room)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryMessages:
+    """`MessageRepo` in the process."""
+
+    chat: MemoryChat
+
+    def send(
+        self,
+        author: UserId,
+        room: ChatroomId,
+        content: str,
+        *,
+        limits: Mapping[str, int],
+        now: datetime,
+        once: Once | None = None,
+        request_id: str = "",
+    ) -> Sent:
+        chat = self.chat
+        with chat.store.lock:
+            if (first := chat.first(author, once, now)) is not None:
+                sent: Sent = replace(first, replayed=True)
+                return sent
+            owned = chat.room(author, room)
+            limit = _of_plan(limits, chat.plan_of(author, now))
+            used = chat.used.get((author, now.date()), 0)
+            if used >= limit:
+                detail = f"Your plan allows {limit} messages a day."
+                raise LimitReached(detail, limit=limit, used=used, resets_at=day_ends(now))
+            sent = self._accept(owned, content, now)
+            chat.used[author, now.date()] = used + 1
+            chat.units[sent.reply.id] = now.date()
+            chat.jobs.add(NewJob(id=JobId(sent.reply.id), kind="reply", lane=room, request_id=request_id))
+            sent = replace(sent, limit=limit, used=used + 1)
+            if once is not None:
+                chat.keys[author, once.key] = (once, now, sent)
+            return sent
+
+    def _accept(self, room: Chatroom, content: str, now: datetime) -> Sent:
+        ms = max(unix_ms(now), self.chat.last_ms.get(room.id, 0) + 1)
+        said, reply = sorted(uuid7_of_ms(ms) for _ in range(2))
+        message = Message(
+            id=MessageId(said),
+            chatroom_id=room.id,
+            role=Role.USER,
+            content=content,
+            status=Status.COMPLETE,
+            created_at=now,
+            completed_at=now,
+        )
+        promised = message.promised(MessageId(reply))
+        self.chat.last_ms[room.id] = ms
+        self.chat.messages[room.id] |= {message.id: message, promised.id: promised}
+        self.chat.rooms[room.id] = replace(room, updated_at=now, message_count=room.message_count + 2)
+        return Sent(message=message, reply=promised, limit=0, used=0)
+
+    def show(self, reader: UserId, room: ChatroomId, message: MessageId) -> Message:
+        with self.chat.store.lock:
+            return self.chat.message(reader, room, message)
+
+    def page(
+        self,
+        reader: UserId,
+        room: ChatroomId,
+        *,
+        limit: int,
+        after: MessageId | None = None,
+        before: MessageId | None = None,
+    ) -> Page[Message]:
+        with self.chat.store.lock:
+            self.chat.room(reader, room)
+            current = [m for m in self.chat.messages[room].values() if m.id not in self.chat.superseded]
+        current.sort(key=lambda message: message.id, reverse=before is not None)
+        if before is not None:
+            current = [message for message in current if message.id < before]
+        elif after is not None:
+            current = [message for message in current if message.id > after]
+        found = current[:limit]
+        more = (str(found[-1].id),) if len(current) > limit else None
+        return Page(tuple(found if before is None else reversed(found)), more)
+
+    def cancel(
+        self, author: UserId, room: ChatroomId, reply: MessageId, *, now: datetime
+    ) -> tuple[Message, Sequence[JobId]]:
+        chat = self.chat
+        with chat.store.lock:
+            message = chat.message(author, room, reply)
+            if message.role is not Role.MODEL:
+                raise NotFound("There is no such message.")
+            if message.status.final:
+                raise Conflict("This reply is final already.", code="already-final")
+            job = JobId(reply)
+            if chat.jobs.leased(job):
+                chat.jobs.ask_to_stop(job)
+                return message, ()
+            del chat.jobs.jobs[job]
+            chat.give_back(reply, author)
+            chat.messages[room][reply] = replace(message, status=Status.CANCELLED, completed_at=now)
+            return chat.messages[room][reply], chat.jobs.next_in_lane(room, job)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryReplies:
+    """`ReplyRepo` in the process."""
+
+    chat: MemoryChat
+
+    def begin(self, lease: Lease, *, history: int) -> Conversation | None:
+        chat = self.chat
+        with chat.store.lock:
+            if not chat.jobs.holds(lease):
+                return None
+            room, reply = self._found(lease)
+            chat.messages[room.id][reply.id] = reply = replace(reply, status=Status.GENERATING, attempt=lease.attempt)
+            before = [m for m in chat.messages[room.id].values() if m.id < reply.id and m.id not in chat.superseded]
+            before.sort(key=lambda message: message.id)
+            plan = chat.plan_of(room.user_id, lease.trying_since)
+        turns = tuple(before[-history:])
+        return Conversation(user_id=room.user_id, room=room, plan=plan, reply=reply, turns=turns)
+
+    def finish(self, lease: Lease, answer: Answer, *, now: datetime) -> Sequence[JobId] | None:
+        chat = self.chat
+        with chat.store.lock:
+            nudge = chat.jobs.finish(lease)
+            if nudge is None:
+                return None
+            room, reply = self._found(lease)
+            chat.messages[room.id][reply.id] = replace(
+                reply,
+                status=answer.status,
+                content=answer.content,
+                completed_at=now,
+                model=answer.model or None,
+                finish_reason=answer.finish_reason,
+                usage=answer.billed,
+                error=answer.error,
+            )
+            if answer.give_back:
+                chat.give_back(reply.id, room.user_id)
+            self._bill(room.user_id, answer.model, answer.billed, now)
+            return nudge
+
+    def try_again(
+        self, lease: Lease, *, after: timedelta, error: str, billed: Usage | None, model: str, now: datetime
+    ) -> bool:
+        with self.chat.store.lock:
+            if not self.chat.jobs.put_back(lease, after=after, failed=True, error=error):
+                return False
+            room, _ = self._found(lease)
+            self._bill(room.user_id, model, billed, now)
+            return True
+
+    def _found(self, lease: Lease) -> tuple[Chatroom, Message]:
+        room = self.chat.rooms[ChatroomId(lease.lane or UUID(int=0))]
+        return room, self.chat.messages[room.id][MessageId(lease.id)]
+
+    def _bill(self, user: UserId, model: str, billed: Usage | None, now: datetime) -> None:
+        if billed is not None:
+            key = (user, now.date(), model, self.chat.plan_of(user, now))
+            self.chat.tokens[key] = self.chat.tokens.get(key, Usage()) + billed
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryUsage:
+    """`UsageRepo` in the process."""
+
+    chat: MemoryChat
+
+    def of_day(self, user: UserId, day: date, *, now: datetime) -> DayUsage:
+        with self.chat.store.lock:
+            return DayUsage(self.chat.plan_of(user, now), self.chat.used.get((user, day), 0))
+
+    def tokens(self, user: UserId, *, today: date, since: date) -> TokenTotals:
+        with self.chat.store.lock:
+            mine = [(key[1], usage) for key, usage in self.chat.tokens.items() if key[0] == user]
+        return TokenTotals(
+            sum((usage for day, usage in mine if day == today), Usage()),
+            sum((usage for day, usage in mine if day >= since), Usage()),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryFeed:
+    """`ReplyFeed` in the process."""
+
+    logs: dict[MessageId, list[FeedEvent]] = field(default_factory=dict)
+    grown: Condition = field(default_factory=Condition)
+
+    def append(self, reply: MessageId, attempt: int, start: int, text: str) -> None:
+        self._add(reply, FeedEvent(attempt, start, text))
+
+    def end(self, reply: MessageId) -> None:
+        self._add(reply, FeedEvent(0, 0, "", end=True))
+
+    def follow(self, reply: MessageId, *, patience: float) -> Iterator[Sequence[FeedEvent]]:
+        log = self.logs.setdefault(reply, [])
+        position = len(log)
+        yield log[:position]
+        while not log or not log[-1].end:
+            with self.grown:
+                self.grown.wait_for(lambda: len(log) > position, patience)
+                news = log[position:]
+            position += len(news)
+            yield news
+
+    def _add(self, reply: MessageId, event: FeedEvent) -> None:
+        with self.grown:
+            self.logs.setdefault(reply, []).append(event)
+            self.grown.notify_all()
+
+
+class NoRoomListCache:
+    """`RoomListCache` that keeps nothing: in the process the lists are close anyway."""
+
+    def fetch(self, owner: UserId, key: str, make: Callable[[], Page[Chatroom]]) -> Page[Chatroom]:
+        return make()
+
+    def changed(self, owner: UserId) -> None:
+        return None
+
+
+def _of_plan(numbers: Mapping[str, int], plan: str) -> int:
+    return numbers.get(plan, numbers["basic"])
