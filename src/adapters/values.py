@@ -1,0 +1,155 @@
+"""From the words of an environment to values. Each parser raises `ValueError` with what the word must be."""
+
+import re
+import tomllib
+from collections.abc import Callable, Iterable
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import parse_qs, urlsplit
+
+from gemini_core.model.billing import BASIC, PRO, Plan, Plans
+
+T = TypeVar("T")
+Parser = Callable[[str], T]
+
+
+def text(value: str) -> str:
+    return value
+
+
+def one_of(*words: str) -> Parser[str]:
+    def parse(value: str) -> str:
+        if value not in words:
+            raise ValueError(f"must be {' or '.join(words)}")
+        return value
+
+    return parse
+
+
+def yes_or_no(value: str) -> bool:
+    words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    if value.lower() not in words:
+        raise ValueError("must be yes or no")
+    return words[value.lower()]
+
+
+def whole(least: int, most: int) -> Parser[int]:
+    def parse(value: str) -> int:
+        if not re.fullmatch(r"\d{1,12}", value, re.ASCII) or not least <= int(value) <= most:
+            raise ValueError(f"must be a whole number from {least} to {most}")
+        return int(value)
+
+    return parse
+
+
+def seconds(least: float, most: float) -> Parser[float]:
+    def parse(value: str) -> float:
+        if not re.fullmatch(r"\d{1,9}(\.\d{1,6})?", value, re.ASCII) or not least <= float(value) <= most:
+            raise ValueError(f"must be a number of seconds from {least:g} to {most:g}")
+        return float(value)
+
+    return parse
+
+
+def at_least(length: int) -> Parser[str]:
+    def parse(value: str) -> str:
+        if len(value) < length:
+            raise ValueError(f"must have at least {length} characters")
+        return value
+
+    return parse
+
+
+def url(*schemes: str, path: bool = True) -> Parser[str]:
+    """A URL of one of these schemes (none given: any), with a host or a path; returned without a trailing slash."""
+    example = " or ".join(f"{scheme}://" for scheme in schemes) or "something://"
+
+    def parse(value: str) -> str:
+        where = urlsplit(value)
+        if not where.scheme or not (where.netloc or where.path) or (schemes and where.scheme not in schemes):
+            raise ValueError(f"must be a URL that begins with {example}")
+        if not path and (where.path.strip("/") or where.query or where.fragment):
+            raise ValueError("must be a URL without a path")
+        return value if where.query else value.rstrip("/")
+
+    return parse
+
+
+def redis_url(value: str) -> str:
+    """A Redis URL; one that would leave certificates unchecked is refused."""
+    parsed = url("redis", "rediss")(value)
+    asked = parse_qs(urlsplit(value).query)
+    if {*asked.get("ssl_cert_reqs", []), *asked.get("ssl_check_hostname", [])} & {"none", "optional", "False", "false"}:
+        raise ValueError("must not switch the check of certificates off")
+    return parsed
+
+
+def listed(item: Parser[str]) -> Parser[tuple[str, ...]]:
+    """Comma-separated."""
+
+    def parse(value: str) -> tuple[str, ...]:
+        return tuple(item(word.strip()) for word in value.split(",") if word.strip())
+
+    return parse
+
+
+def region(value: str) -> str:
+    """Two letters of ISO 3166."""
+    if not re.fullmatch(r"[A-Za-z]{2}", value, re.ASCII):
+        raise ValueError("must be made of two-letter country codes, such as IN or DE")
+    return value.upper()
+
+
+def regions(value: str) -> tuple[str, ...]:
+    """Country codes; `*` stands for every country."""
+    return ("*",) if value.strip() == "*" else listed(region)(value)
+
+
+def origin(value: str) -> str:
+    """What a browser sends as `Origin`."""
+    if not re.fullmatch(r"https?://[^/?#\s,]+", value):
+        raise ValueError("must be made of origins, such as https://example.com")
+    return value.lower()
+
+
+def plans(value: str) -> Plans:
+    """A TOML file with a table per plan; what `basic` and `pro` leave out stays as it is built in."""
+    try:
+        tables = tomllib.loads(Path(value).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"must name a file that can be read ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"must name a TOML file ({error})") from error
+    built_in = {"basic": BASIC, "pro": PRO}
+    return Plans(
+        *(_plan(name, table, built_in.get(name)) for name, table in ({"basic": {}, "pro": {}} | tables).items())
+    )
+
+
+def _plan(name: str, table: Any, base: Plan | None) -> Plan:
+    if not isinstance(table, dict):
+        raise ValueError(f"must hold tables only, one for each plan ({name} is none)")
+    checked = {key: _plan_value(f"{name}.{key}", key, value) for key, value in table.items()}
+    if base is None and "daily_messages" not in checked:
+        raise ValueError(f"must say {name}.daily_messages")
+    return replace(base or Plan(name=name, daily_messages=0), **checked)
+
+
+def _plan_value(path: str, key: str, value: Any) -> Any:
+    kinds: dict[str, Any] = {field.name: field.type for field in fields(Plan) if field.name != "name"}
+    if key not in kinds:
+        raise ValueError(f"must not say {path}: a plan has {_enumerated(kinds)}")
+    if kinds[key] is bool and isinstance(value, bool):
+        return value
+    if kinds[key] is int and isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    if key == "models" and isinstance(value, list) and all(isinstance(model, str) and model for model in value):
+        return tuple(value)
+    wanted = {bool: "true or false", int: "a whole number from 0 upwards"}.get(kinds[key], "a list of model names")
+    raise ValueError(f"must have {wanted} as {path}")
+
+
+def _enumerated(words: Iterable[str]) -> str:
+    *most, last = words
+    return f"{', '.join(most)} and {last}"

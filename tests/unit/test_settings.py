@@ -1,0 +1,212 @@
+"""The settings start with nothing set, and stop the start with one sentence that names the variable."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+
+from adapters.settings import STAND_INS, Settings, SettingsError, described, environment
+
+PRODUCTION = {
+    "APP_ENV": "production",
+    "SECRET_KEY": "s" * 32,
+    "DATABASE_URL": "postgres://u:p@db/app",
+    "REDIS_URL": "rediss://:p@cache/0",
+    "GEMINI_API_KEY": "g",
+    "OTP_SENDER": "webhook",
+    "OTP_WEBHOOK_URL": "https://sms.example.com/send",
+    "STRIPE_SECRET_KEY": "sk_live_1",
+    "STRIPE_WEBHOOK_SECRET": "whsec_new, whsec_old",
+    "STRIPE_PRO_PRICE_ID": "price_1",
+}
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def refusal(environ: dict[str, str]) -> str:
+    with pytest.raises(SettingsError) as caught:
+        Settings.load(environ)
+    assert re.fullmatch(r"[^\n]+\.|[^\n]+\?", caught.value.detail), "one sentence"
+    return caught.value.detail
+
+
+def test_nothing_needs_to_be_set_in_development() -> None:
+    settings = Settings.load({})
+    assert settings.public_url == "http://127.0.0.1:8000"
+    assert (settings.database_url, settings.redis_url, settings.gemini_api_key) == ("", "", "")
+    assert settings.otp_sender == "inbox"
+    assert settings.sms_countries == ("*",)
+    assert settings.plans.named("basic").daily_messages == 5
+    assert settings.plans.named("pro").daily_messages == 1_000
+
+
+def test_the_development_secret_is_made_once_and_is_nobody_elses_to_read() -> None:
+    first, second = Settings.load({}), Settings.load({})
+    assert first.secret_key == second.secret_key
+    assert len(first.secret_key) >= 32
+    assert Path(".data/secret-key").stat().st_mode & 0o077 == 0
+
+
+def test_the_settings_cannot_be_changed() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Settings.load({}).port = 1  # type: ignore[misc]
+
+
+def test_no_secret_shows_in_the_repr() -> None:
+    shown = repr(Settings.load(PRODUCTION))
+    for secret in ("s" * 32, "u:p@", ":p@cache", "sk_live_1", "whsec_"):
+        assert secret not in shown
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("APP_ENV", "staging"),
+        ("PORT", "0"),
+        ("PORT", "70000"),
+        ("PORT", "８０００"),
+        ("PORT", "eighty"),
+        ("DATABASE_URL", "mysql://db/app"),
+        ("REDIS_URL", "localhost:6379"),
+        ("REDIS_URL", "rediss://cache/0?ssl_cert_reqs=none"),
+        ("BROKER_URL", "somewhere"),
+        ("SECRET_KEY", "short"),
+        ("OTP_SENDER", "pigeon"),
+        ("OTP_ATTEMPTS", "11"),
+        ("OTP_SENDING", "perhaps"),
+        ("DEFAULT_REGION", "India"),
+        ("SMS_COUNTRIES", "IN,Germany"),
+        ("TRUSTED_PROXIES", "-1"),
+        ("CORS_ORIGINS", "https://a.example/path"),
+        ("PUBLIC_URL", "example.com"),
+        ("PLANS", "no-such-file.toml"),
+        ("API_THREADS", "0"),
+        ("GEMINI_FIRST_CHUNK_TIMEOUT", "0"),
+        ("GEMINI_FIRST_CHUNK_TIMEOUT", "nan"),
+        ("LEASE_SECONDS", "1e3"),
+        ("LOG_FORMAT", "xml"),
+        ("LOG_LEVEL", "loud"),
+    ],
+)
+def test_a_wrong_value_is_named(name: str, value: str) -> None:
+    told = refusal({name: value})
+    assert told.startswith(f"{name} must ")
+
+
+def test_a_wrong_secret_is_named_and_not_shown() -> None:
+    assert "hunter2" not in refusal({"SECRET_KEY": "hunter2"})
+    assert "hunter2" not in refusal({"DATABASE_URL": "mysql://me:hunter2@db/app"})
+
+
+@pytest.mark.parametrize(
+    ("environ", "name"),
+    [
+        ({"STRIPE_SECRET_KEY": "sk_live_1", "STRIPE_BASE_URL": "http://127.0.0.1:9"}, "STRIPE_BASE_URL"),
+        ({"STRIPE_SECRET_KEY": "rk_live_1", "STRIPE_BASE_URL": "https://api.stripe.com.evil"}, "STRIPE_BASE_URL"),
+        ({"STRIPE_BASE_URL": "http://127.0.0.1:9"}, "STRIPE_BASE_URL"),
+        ({"GEMINI_BASE_URL": "http://127.0.0.1:9"}, "GEMINI_BASE_URL"),
+        ({"DATABASE_URL": "postgresql://a/x", "POSTGRES_HOST": "b"}, "POSTGRES_HOST"),
+        ({"LEASE_SECONDS": "8"}, "RENEW_SECONDS"),
+        ({"OTP_SENDER": "webhook"}, "OTP_WEBHOOK_URL"),
+        ({"OTP_SENDER": "twilio", "TWILIO_ACCOUNT_SID": "a"}, "TWILIO_AUTH_TOKEN"),
+    ],
+)
+def test_a_contradiction_is_named(environ: dict[str, str], name: str) -> None:
+    assert refusal(environ).startswith(name)
+
+
+def test_a_misspelt_variable_is_told() -> None:
+    assert refusal({"DATABSE_URL": "postgres://a/b"}) == "DATABSE_URL is not a setting: did you mean DATABASE_URL?"
+
+
+def test_strangers_in_the_environment_are_left_alone() -> None:
+    Settings.load(
+        {"GEMINI_CLI_HOME": "/x", "STRIPE_CLI": "1", "HOSTNAME": "h", "REDIS_URI": "u", "POSTGRES_INITDB_ARGS": ""}
+    )
+
+
+def test_production_starts_when_it_has_everything() -> None:
+    settings = Settings.load(PRODUCTION)
+    assert settings.in_production
+    assert settings.stripe_webhook_secret == ("whsec_new", "whsec_old")
+    assert settings.broker_url == settings.redis_url
+    assert settings.sms_countries == ()
+
+
+@pytest.mark.parametrize("missing", sorted(PRODUCTION.keys() - {"APP_ENV"}))
+def test_production_refuses_a_missing_secret_and_every_stand_in(missing: str) -> None:
+    told = refusal({name: value for name, value in PRODUCTION.items() if name != missing})
+    assert told.startswith(missing)
+
+
+@pytest.mark.parametrize(("name", "word"), STAND_INS.items())
+def test_production_takes_a_stand_in_that_is_asked_for_by_name(name: str, word: str) -> None:
+    assert getattr(Settings.load(PRODUCTION | {name.upper(): word}), name) == ""
+
+
+def test_production_never_takes_the_inbox() -> None:
+    assert refusal(PRODUCTION | {"OTP_SENDER": "inbox"}).startswith("OTP_SENDER")
+
+
+def test_the_seeds_postgres_variables_make_a_url() -> None:
+    settings = Settings.load(
+        {"POSTGRES_HOST": "db", "POSTGRES_USER": "a b", "POSTGRES_PASSWORD": "p@ss/", "POSTGRES_DB": "x"}
+    )
+    assert settings.database_url == "postgresql://a%20b:p%40ss%2F@db:5432/x"
+
+
+def test_the_process_comes_before_the_env_file_and_an_empty_value_counts_as_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Path(".env").write_text("PORT=9001\nHOST=0.0.0.0\nLOG_LEVEL=debug\n")
+    monkeypatch.setenv("PORT", "9002")
+    monkeypatch.setenv("LOG_LEVEL", "")
+    settings = Settings.load()
+    assert (settings.host, settings.port, settings.log_level) == ("0.0.0.0", 9002, "debug")
+    assert settings.public_url == "http://127.0.0.1:9002"
+    assert environment()["PORT"] == "9002"
+
+
+def test_an_unwritable_data_folder_is_told() -> None:
+    Path("file").write_text("")
+    assert refusal({"DATA_DIR": "file"}).startswith("DATA_DIR: cannot write to ")
+
+
+def test_plans_come_from_a_file_and_keep_what_it_leaves_out() -> None:
+    Path("plans.toml").write_text(
+        '[basic]\ndaily_messages = 7\n[team]\ndaily_messages = 50\nmodels = ["gemini-3.8-flash"]\n'
+    )
+    plans = Settings.load({"PLANS": "plans.toml"}).plans
+    assert plans.named("basic").daily_messages == 7
+    assert plans.named("pro").daily_messages == 1_000
+    assert plans.named("team").models == ("gemini-3.8-flash",)
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("daily_messages = 5", "daily_messages is none"),
+        ("[basic]\nmessages = 5", "basic.messages"),
+        ("[basic]\ndaily_messages = true", "basic.daily_messages"),
+        ("[basic]\ndaily_messages = -1", "basic.daily_messages"),
+        ("[basic]\nmodels = 'all'", "basic.models"),
+        ("[basic]\nattachments = 1", "basic.attachments"),
+        ("[team]\nmax_rooms = 5", "team.daily_messages"),
+        ("[basic", "TOML"),
+    ],
+)
+def test_a_wrong_plan_is_named(written: str, told: str) -> None:
+    Path("plans.toml").write_text(written)
+    assert told in refusal({"PLANS": "plans.toml"})
+
+
+def test_the_example_lists_every_variable_with_its_default() -> None:
+    example = (Path(__file__).parents[2] / ".env.example").read_text()
+    lines = re.findall(r"^#?([A-Z_]+)=(.*)$", example, re.MULTILINE)
+    assert lines == [(name, default) for name, default, _ in described()]
+    for _, _, meaning in described():
+        assert f"# {meaning}" in example
