@@ -1,0 +1,101 @@
+"""Serving the API with Granian: one worker process per `processes`, each answering up to `threads` calls at once."""
+
+import contextlib
+import os
+import resource
+import signal
+import socket
+import threading
+from typing import Any, Final
+
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from granian.log import LogLevels
+from granian.server import Server
+
+STOP_SECONDS: Final = 10
+_HEADER_SECONDS: Final = 20
+_HEADER_BYTES: Final = 64 * 1024
+_BACKLOG: Final = 2048
+# Granian counts connections here, idle ones too. More than threads, so that idle connections keep nobody waiting.
+_CONNECTIONS_PER_THREAD: Final = 16
+
+
+class PortTakenError(Exception):
+    """Another process listens there already."""
+
+
+def serve(target: str, *, host: str, port: int, processes: int, threads: int) -> None:
+    """Serve until SIGTERM or SIGINT, then end within `STOP_SECONDS` whatever is still going on.
+
+    `target` names a function without parameters (`package.module:function`) that makes the WSGI application; it is
+    called in each worker process. A worker that dies is replaced. Raises `PortTakenError`, and `SystemExit` when the
+    workers die again and again.
+    """
+    _refuse_taken_port(host, port)
+    _raise_open_files(threads * _CONNECTIONS_PER_THREAD)
+    Server(
+        target,
+        address=host,
+        port=port,
+        interface=Interfaces.WSGI,
+        factory=True,
+        workers=processes,
+        blocking_threads=threads,
+        backpressure=threads * _CONNECTIONS_PER_THREAD,
+        backlog=_BACKLOG,
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=_HEADER_SECONDS * 1000, max_buffer_size=_HEADER_BYTES),
+        websockets=False,
+        respawn_failed_workers=True,
+        workers_kill_timeout=STOP_SECONDS,
+        log_level=LogLevels.error,
+        log_dictconfig=_LOGS,
+    ).serve()
+
+
+def stop_signal() -> threading.Event:
+    """An event that is set as soon as this process is told to end. To be called in the main thread.
+
+    Granian puts its own handlers in place after the application was made, and goes on serving streams that are open;
+    so the signal is read from the pipe that Python writes every signal's number to, whoever handles it.
+    """
+    stopping = threading.Event()
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+
+    def watch() -> None:
+        while not {signal.SIGTERM, signal.SIGINT} & set(os.read(reader, 64)):
+            pass
+        stopping.set()
+
+    threading.Thread(target=watch, name="stop-signal", daemon=True).start()
+    return stopping
+
+
+def _refuse_taken_port(host: str, port: int) -> None:
+    """Granian shares its port (SO_REUSEPORT): a second server would silently take half of the first one's calls."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((host, port))
+        except OSError as error:
+            raise PortTakenError(f"Cannot listen on {host}:{port}: {error.strerror}.") from None
+
+
+def _raise_open_files(wanted: int) -> None:
+    """Every connection is an open file, and many systems start with 1,024 of them."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted + 1024 if hard == resource.RLIM_INFINITY else min(wanted + 1024, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+_LOGS: Final[dict[str, Any]] = {
+    "formatters": {},
+    "handlers": {},
+    "loggers": {"_granian": {"propagate": True, "handlers": []}},
+}

@@ -1,0 +1,96 @@
+"""Logs: one line per fact on standard output, for people or as JSON, with nothing secret in it.
+
+Everything in the process ends up here: our own `structlog.get_logger()` lines and whatever libraries say through
+`logging`. Facts that hold for a whole request or job (`request_id`, `job_id`) are bound once with
+`structlog.contextvars` and appear in every line until they are cleared.
+"""
+
+import logging
+import re
+import sys
+from collections.abc import Mapping, MutableMapping
+from typing import Any, Literal, TextIO
+
+import structlog
+from structlog.typing import Processor
+
+Format = Literal["console", "json"]
+
+REDACTED = "[redacted]"
+
+_SECRET_KEY = re.compile(
+    r"(?:^|[_-])(?:authorization|cookie|otp|pass(?:word|wd)?|pepper|secret|token|api[_-]?key|secret[_-]?key)$"
+    r"|^(?:access|refresh)$",
+    re.IGNORECASE,
+)
+_SECRET_VALUE = re.compile(
+    r"(?<=Bearer )\S+"  # an Authorization header
+    r"|eyJ[\w-]{8,}\.[\w-]+\.[\w-]*"  # a JWT
+    r"|\b(?:sk|rk|pk)_(?:live|test)_\w+|\bwhsec_[\w+/=]+"  # Stripe
+    r"|\bAIza[\w-]{20,}"  # Google
+    r"|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)"  # user:password in a URL
+    r"|(?<=[?&]key=)[^&\s]+"
+)
+_TALKATIVE = ("httpx", "httpx2", "httpcore", "httpcore2", "urllib3", "stripe", "google_genai", "kombu", "amqp")
+
+
+def setup(fmt: Format, level: str, stream: TextIO | None = None) -> None:
+    """Send all logs of this process to `stream` (standard output) from `level` (`debug`, `info`, ...) upwards."""
+    out = stream or sys.stdout
+    severity = logging.getLevelNamesMapping()[level.upper()]
+    chain: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+        structlog.processors.StackInfoRenderer(),
+        structlog.processors.format_exc_info,
+        redact,
+    ]
+    renderer: Processor = (
+        structlog.processors.JSONRenderer(ensure_ascii=False)
+        if fmt == "json"
+        else structlog.dev.ConsoleRenderer(colors=out.isatty(), timestamp_key="at")
+    )
+    structlog.configure(
+        processors=[*chain, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(severity),
+        logger_factory=structlog.WriteLoggerFactory(out),
+        cache_logger_on_first_use=True,
+    )
+    _route_stdlib(out, severity, chain, renderer)
+
+
+def _route_stdlib(out: TextIO, severity: int, chain: list[Processor], renderer: Processor) -> None:
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *chain],
+            # The chain runs again after the exception was rendered from the record, so that its text is redacted too.
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, redact, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(severity)
+    logging.captureWarnings(capture=True)
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(max(severity, logging.WARNING))
+
+
+def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Black out whatever is secret by its name or by its looks, at any depth."""
+    for key, value in event.items():
+        event[key] = _clean(key, value)
+    return event
+
+
+def _clean(key: str, value: Any) -> Any:
+    if value and _SECRET_KEY.search(key):
+        return REDACTED
+    if isinstance(value, str):
+        return _SECRET_VALUE.sub(REDACTED, value)
+    if isinstance(value, Mapping):
+        return {name: _clean(str(name), inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean("", inner) for inner in value]
+    return value
