@@ -42,13 +42,18 @@ def _answer(prompt: Prompt) -> str:
     questions = [turn for turn in prompt.turns if turn.role is Role.USER]
     words = _words(questions[-1].text.strip())
     echo = "".join(words[:_ECHOED_WORDS]).rstrip() + (" …" if len(words) > _ECHOED_WORDS else "")
-    files = len(questions[-1].attachments)
+    size = _counted(len(words), "word")
+    if files := questions[-1].attachments:
+        size += " and " + _counted(len(files), "file")
     return (
         "This is the demo model: no GEMINI_API_KEY is set, so nobody clever is listening. "
         "Set GEMINI_API_KEY and start again to talk to Gemini.\n\n"
-        f"Your message number {len(questions)} in this conversation has {len(words)} words"
-        f"{f' and {files} attachments' if files else ''}:\n\n> " + echo.replace("\n", "\n> ")
+        f"Your message number {len(questions)} in this conversation has {size}:\n\n> " + echo.replace("\n", "\n> ")
     )
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _words(text: str) -> list[str]:
