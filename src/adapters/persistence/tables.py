@@ -217,6 +217,7 @@ messages = Table(
     Column("error_code", Text),
     Column("error_message", Text),
     Column("error_retryable", Boolean),
+    Column("attempt", Integer, nullable=False, server_default=text("0")),
     # An earlier alternative, or what came after a message that was edited: kept, but no part of the conversation.
     Column("superseded", Boolean, nullable=False, server_default=text("false")),
     # The UTC day whose unit this reply holds; emptied when the unit is given back, so that it returns exactly once.
@@ -254,3 +255,104 @@ idempotency_keys = Table(
     Column("created_at", Instant, nullable=False),
 )
 Index("idempotency_keys_created_at_idx", idempotency_keys.c.created_at)
+
+# --- billing ----------------------------------------------------------------------------------------------------------
+
+# Outlives its user: late events of a deleted account find the tombstone. So no foreign key here, nor from what follows.
+billing_customers = Table(
+    "billing_customers",
+    metadata,
+    Column("user_id", Uuid, primary_key=True),
+    Column("customer_id", Text, unique=True),
+    Column("generation", Integer, nullable=False, server_default=text("0")),
+    Column("created_at", Instant, nullable=False),
+    # Numbers are handed out before the gateway is asked; a look is written only if its number is above the last one's.
+    Column("sync_number", BigInteger, nullable=False, server_default=text("0")),
+    Column("applied_number", BigInteger, nullable=False, server_default=text("0")),
+    Column("sync_requested_at", Instant),
+    Column("sync_began_at", Instant),
+    Column("synced_at", Instant),
+    Column("buried_at", Instant),
+)
+Index("billing_customers_synced_at_idx", billing_customers.c.synced_at)
+
+subscriptions = Table(
+    "subscriptions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("user_id", Uuid, ForeignKey("billing_customers.user_id", ondelete="CASCADE"), nullable=False),
+    Column("status", Text, nullable=False),
+    Column("prices", JSONB, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("period_end", Instant),
+    Column("cancel_at", Instant),
+    Column("cancel_at_period_end", Boolean, nullable=False),
+)
+Index("subscriptions_user_id_idx", subscriptions.c.user_id)
+Index("subscriptions_period_end_idx", subscriptions.c.period_end)
+
+billing_flags = Table(
+    "billing_flags",
+    metadata,
+    Column("user_id", Uuid, ForeignKey("billing_customers.user_id", ondelete="CASCADE"), primary_key=True),
+    Column("concern", Text, primary_key=True),
+    Column("about", Text, primary_key=True),
+    Column("raised_at", Instant, nullable=False),
+)
+
+billing_grants = Table(
+    "billing_grants",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("user_id", Uuid, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("until", Instant),
+    Column("reason", Text, nullable=False),
+    Column("granted_by", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("revoked_at", Instant),
+)
+Index("billing_grants_user_id_idx", billing_grants.c.user_id)
+
+billing_checkouts = Table(
+    "billing_checkouts",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("user_id", Uuid, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("offer", JSONB, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("session_id", Text),
+    Column("url", Text),
+    Column("expires_at", Instant),
+    Column("closed", Boolean, nullable=False, server_default=text("false")),
+)
+Index(
+    "billing_checkouts_open_key", billing_checkouts.c.user_id, unique=True, postgresql_where=text("NOT closed")
+)
+
+billing_events = Table(
+    "billing_events",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("customer_id", Text),
+    Column("subject_kind", Text),
+    Column("subject_id", Text),
+    Column("concern", Text),
+    Column("happened_at", Instant, nullable=False),
+    Column("received_at", Instant, nullable=False),
+    Column("done_at", Instant),
+    # The look that will have seen what the event is about.
+    Column("sync_number", BigInteger),
+)
+Index(
+    "billing_events_waiting_idx", billing_events.c.customer_id, postgresql_where=text("state = 'received'")
+)
+Index("billing_events_received_at_id_idx", billing_events.c.received_at.desc(), billing_events.c.id.desc())
+
+billing_cursor = Table(
+    "billing_cursor",
+    metadata,
+    Column("only", Boolean, CheckConstraint("only", name="only"), primary_key=True),
+    Column("read_up_to", Instant, nullable=False),
+)

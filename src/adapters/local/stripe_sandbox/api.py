@@ -109,16 +109,18 @@ def _group(params: Params, name: str) -> dict[str, Any]:
     return value
 
 
-def _page(api: Api, kind: str, params: Params, where: Thing, url: str) -> Thing:
-    """Newest first, `limit` at a time, on from `starting_after`."""
+def _page(
+    api: Api, kind: str, params: Params, where: Thing, url: str, *, keep: Callable[[Thing], bool] = bool
+) -> Thing:
+    """Newest first, `limit` at a time, on from `starting_after`; only what to `keep`."""
     limit = _number(params.get("limit", "10"), "limit")
     if not 1 <= limit <= 100:
         raise ApiError(400, "invalid_request_error", "Invalid limit: must be 1 to 100", param="limit")
-    things = list(api.shelf.all(kind, **where))
+    things = [thing for thing in api.shelf.all(kind, **where) if keep(thing)]
     for name, value in _group(params, "created").items():
         bound = _number(value, f"created[{name}]")
-        keep = {"gte": bound.__le__, "gt": bound.__lt__, "lte": bound.__ge__, "lt": bound.__gt__}[name]
-        things = [thing for thing in things if keep(thing["created"])]
+        inside = {"gte": bound.__le__, "gt": bound.__lt__, "lte": bound.__ge__, "lt": bound.__gt__}[name]
+        things = [thing for thing in things if inside(thing["created"])]
     if start := params.get("starting_after"):
         ids = [thing["id"] for thing in things]
         if start not in ids:
@@ -258,13 +260,18 @@ def _subscriptions(api: Api, _id: str, params: Params) -> Thing:
     where = {name: params[name] for name in ("customer",) if name in params}
     if "customer" in where:
         api.shelf.get("customer", where["customer"], param="customer")
-    wanted = params.get("status", "live")
-    page = _page(api, "subscription", params, where, "/v1/subscriptions")
-    if wanted == "live":
-        page["data"] = [each for each in page["data"] if each["status"] != "canceled"]
-    elif wanted != "all":
-        page["data"] = [each for each in page["data"] if each["status"] == wanted]
-    return page
+    wanted = params.get("status")
+
+    def keep(subscription: Thing) -> bool:
+        status = subscription["status"]
+        return bool(status != "canceled" if wanted is None else wanted in ("all", status))
+
+    return _page(api, "subscription", params, where, "/v1/subscriptions", keep=keep)
+
+
+def _events(api: Api, _id: str, params: Params) -> Thing:
+    wanted = params.get("types") or [params.get("type")]
+    return _page(api, "event", params, {}, "/v1/events", keep=lambda event: wanted == [None] or event["type"] in wanted)
 
 
 def _new_portal(api: Api, _id: str, params: Params) -> Thing:
@@ -332,6 +339,6 @@ ROUTES = [
     _route("GET", "/v1/refunds", PAGING, _list("refund", "/v1/refunds")),
     _route("GET", "/v1/disputes", PAGING, _list("dispute", "/v1/disputes")),
     _route("GET", "/v1/disputes/{id}", "", _one("dispute")),
-    _route("GET", "/v1/events", f"{PAGING} type", _list("event", "/v1/events", "type")),
+    _route("GET", "/v1/events", f"{PAGING} type types", _events),
     _route("GET", "/v1/events/{id}", "", _one("event")),
 ]

@@ -21,7 +21,7 @@ def _plant(tree: dict[str, Any], path: list[str], value: str) -> None:
     for step in path[:-1]:
         branch = tree.setdefault(step, {})
         if isinstance(branch, str):
-            raise ValueError(f"{step} is both a value and a group")  # noqa: TRY004 - the words are wrong, not the types
+            raise ValueError(f"{step} is both a value and a group")
         tree = branch
     tree[path[-1] or str(len(tree))] = value
 
