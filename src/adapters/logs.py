@@ -64,7 +64,7 @@ def _route_stdlib(out: TextIO, severity: int, chain: list[Processor], renderer: 
     handler = logging.StreamHandler(out)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[structlog.stdlib.add_logger_name, *chain],
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, structlog.stdlib.ExtraAdder(), *chain],
             # The chain runs again after the exception was rendered from the record, so that its text is redacted too.
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, redact, renderer],
         )

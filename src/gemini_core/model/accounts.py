@@ -305,6 +305,9 @@ class AccountPolicy:
     sessions: int = 20
     reset_lives: timedelta = timedelta(minutes=10)
     step_up: timedelta = timedelta(minutes=5)
+    password_tries: int = 5
+    password_window: timedelta = timedelta(minutes=15)
+    calls_per_minute: int = 3_000
 
 
 def new_code(digits: int) -> str:

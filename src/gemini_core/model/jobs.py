@@ -10,8 +10,6 @@ from uuid import UUID
 from gemini_core.model.ids import JobId
 
 
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:
     """A promise to be written down.

@@ -3,7 +3,11 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+from gemini_core.model.accounts import MobileNumber
 from gemini_core.model.ids import SessionId, UserId
+from gemini_core.model.seals import SealRing
+
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,3 +116,57 @@ class BudgetFigures:
     unproven: int
     proven: int
     noted: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendLimits:
+    """How many codes may leave. `countries` None: everywhere; empty: nowhere. `per_day`: all codes of a day.
+
+    Who asks is told only of limits that they filled themselves, from their own network; where others took part, the
+    answer is the usual one and no code leaves. So nobody learns from it that somebody else asks for a number.
+    """
+
+    per_phone_hour: int = 3
+    per_phone_day: int = 10
+    per_network_hour: int = 20
+    per_prefix_hour: int = 30
+    per_day: int = 10_000
+    sending: bool = True
+    countries: frozenset[str] | None = frozenset()
+    budgets_record_only: bool = True
+    most_countries: int = 3
+
+    def serves(self, country: str) -> bool:
+        """Codes go to this country."""
+        return self.countries is None or country in self.countries
+
+    def demand(self, ring: SealRing, number: MobileNumber, network: str, token: str) -> Take:
+        """What one code takes."""
+        phone, prefix, here = ring.blind(number.e164), ring.blind(number.prefix), ring.blind(network)
+        return Take(
+            token=token,
+            own=(
+                Rule("send-phone-hour", f"send:{phone}@{here}:h", self.per_phone_hour, HOUR),
+                Rule("send-phone-day", f"send:{phone}@{here}:d", self.per_phone_day, DAY),
+                Rule("send-network-hour", f"send:{here}:h", self.per_network_hour, HOUR),
+            ),
+            shared=(
+                Rule("phone-hour", f"send:{phone}:h", self.per_phone_hour, HOUR),
+                Rule("phone-day", f"send:{phone}:d", self.per_phone_day, DAY),
+                Rule("prefix-hour", f"send:{prefix}:p", self.per_prefix_hour, HOUR),
+                self.in_all,
+            ),
+            budgets=(
+                Budget("country-hour", f"country:{number.country}", 3, 0.2, HOUR),
+                Budget("country-day", f"country:{number.country}", 20, 0.3, DAY),
+                Budget("network-hour", f"network:{here}", 5, 0.2, HOUR),
+                Budget("network-day", f"network:{here}", 10, 0.3, DAY),
+            ),
+            spreads=(Spread("countries-day", f"countries:{here}", number.country, self.most_countries, DAY),),
+            record_only=self.budgets_record_only,
+        )
+
+    @property
+    def in_all(self) -> Rule:
+        """The cap on a day's costs."""
+        return Rule("all-day", "send:all", self.per_day, DAY)

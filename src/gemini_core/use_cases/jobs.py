@@ -2,16 +2,16 @@
 
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 from threading import Event, Lock
 from typing import Protocol
-from uuid import UUID
+from uuid import NAMESPACE_OID, UUID, uuid5
 
 from gemini_core.errors import Unavailable
 from gemini_core.model.ids import JobId
-from gemini_core.model.jobs import Backoff, Lease
+from gemini_core.model.jobs import Backoff, Lease, NewJob
 from gemini_core.ports.clock import Clock
 from gemini_core.ports.jobs import JobQueue, JobRepo, LeaseKeeper
 
@@ -99,8 +99,63 @@ class HeldLeases:
 
 
 @dataclass(frozen=True, slots=True)
+class Deed:
+    """A promise that a plain function keeps; one that cannot be kept waits for an operator."""
+
+    jobs: JobRepo
+    deed: Callable[[Lease], object]
+
+    def work(self, lease: Lease, stop: Stop) -> Sequence[JobId]:  # noqa: ARG002 - too short to be stopped
+        self.deed(lease)
+        return self.jobs.finish(lease) or ()
+
+    def give_up(self, lease: Lease, error: str) -> Sequence[JobId]:
+        self.jobs.put_back(lease, after=timedelta(0), failed=True, error=error, for_good=True)
+        return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Recurring:
+    """A promise that renews itself: when it is kept, and when it cannot be, it is due again `every` so often."""
+
+    jobs: JobRepo
+    deed: Callable[[Lease], object]
+    every: timedelta
+
+    def work(self, lease: Lease, stop: Stop) -> Sequence[JobId]:  # noqa: ARG002
+        self.deed(lease)
+        return self.jobs.finish(lease, then=[recurring(lease.kind, after=self.every)]) or ()
+
+    def give_up(self, lease: Lease, error: str) -> Sequence[JobId]:
+        log.error("recurring job failed", extra={"kind": lease.kind, "error": error})
+        return self.jobs.finish(lease, then=[recurring(lease.kind, after=self.every)]) or ()
+
+
+def recurring(kind: str, *, after: timedelta = timedelta(0)) -> NewJob:
+    """The one job of a recurring kind: its id follows from the kind, so that there are never two."""
+    return NewJob(id=JobId(uuid5(NAMESPACE_OID, f"recurring:{kind}")), kind=kind, after=after)
+
+
+@dataclass(frozen=True, slots=True)
+class StartSchedule:
+    """Every recurring promise is on record; those that are keep their time."""
+
+    jobs: JobRepo
+    handlers: Mapping[str, Handler]
+
+    def __call__(self) -> None:
+        """Raises `Unavailable`."""
+        for kind, handler in self.handlers.items():
+            if isinstance(handler, Recurring):
+                self.jobs.add(recurring(kind))
+
+
+@dataclass(frozen=True, slots=True)
 class KeepPromise:
-    """A job is claimed and worked on by one worker at a time, tried again while that may help, and never forgotten."""
+    """A job is claimed and worked on by one worker at a time, tried again while that may help, and never forgotten.
+
+    `around` surrounds each piece of work, say with the request id in the log.
+    """
 
     jobs: JobRepo
     queue: JobQueue
@@ -108,13 +163,14 @@ class KeepPromise:
     handlers: Mapping[str, Handler]
     clock: Clock
     backoff: Backoff = Backoff()
+    around: Callable[[Lease], AbstractContextManager[object]] = nullcontext
 
     def __call__(self, job: JobId) -> bool:
         """Claim and work; False if there is nothing to claim. Raises `Unavailable` while the store is away."""
         lease = self.jobs.claim(job, lease_for=self.leases.lease_for, now=self.clock.now())
         if lease is None:
             return False
-        with self.leases.holding(lease) as stop:
+        with self.around(lease), self.leases.holding(lease) as stop:
             nudge = self._work(lease, stop)
         self.queue.nudge(*nudge)
         return True

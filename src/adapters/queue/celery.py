@@ -1,0 +1,86 @@
+"""Celery: puts and takes. A message carries ids only, and is only a hint; the database keeps the promises."""
+
+import logging
+import ssl
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread
+from typing import Any
+
+from celery import Celery
+
+from gemini_core.model.ids import JobId
+
+log = logging.getLogger(__name__)
+
+WAKE = "wake"
+# Ids in one message at the most. Under load nudges leave in batches: publishing costs more than accepting a message.
+BATCH = 100
+
+
+def create(broker_url: str) -> Celery:
+    """The Celery application; nothing is connected yet. Any broker will do, and may lose everything."""
+    app = Celery("gemini-backend", broker=broker_url)
+    app.conf.update(
+        task_default_queue="gemini-backend",
+        task_ignore_result=True,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_connection_timeout=3,
+        # A worker takes little more than it works on, so that others have something to do.
+        worker_prefetch_multiplier=2,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        # Nobody steers workers through the broker, and an idle one should cost it next to nothing.
+        worker_enable_remote_control=False,
+        worker_send_task_events=False,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        broker_transport_options={"socket_timeout": 5, "socket_connect_timeout": 3},
+    )
+    if broker_url.startswith("rediss:"):
+        app.conf.broker_use_ssl = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
+    return app
+
+
+class CeleryQueue:
+    """`JobQueue` on Celery: a background thread publishes what gathered since it last did."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+        self._waiting: SimpleQueue[JobId] = SimpleQueue()
+        self._lock = Lock()
+        self._thread: Thread | None = None
+
+    def nudge(self, *jobs: JobId) -> None:
+        for job in jobs:
+            self._waiting.put(job)
+        if jobs and self._thread is None:
+            self._start()
+
+    def _start(self) -> None:
+        """Not at import time and not before a fork: the thread belongs to the process that nudges."""
+        with self._lock:
+            if self._thread is None:
+                self._thread = Thread(target=self._publish, name="nudges", daemon=True)
+                self._thread.start()
+
+    def _publish(self) -> None:
+        while True:
+            batch = [str(self._waiting.get())]
+            try:
+                while len(batch) < BATCH:
+                    batch.append(str(self._waiting.get_nowait()))
+            except Empty:
+                pass
+            try:
+                self._app.send_task(WAKE, args=[batch], retry=False, ignore_result=True)
+            except Exception as error:  # noqa: BLE001 - every transport has its own; a lost nudge is made good by the sweep
+                log.warning("nudges lost", extra={"jobs": len(batch), "why": type(error).__name__})
+
+
+def on_wake(app: Celery, start: Callable[..., Any]) -> None:
+    """Have this application's worker call `start(*ids)` with the ids of every message it takes."""
+
+    @app.task(name=WAKE, ignore_result=True)  # type: ignore[untyped-decorator]
+    def wake(ids: list[str]) -> None:
+        start(ids)

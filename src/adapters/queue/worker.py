@@ -1,0 +1,46 @@
+"""The worker process: Celery takes nudges, the runner works on jobs."""
+
+import socket
+import uuid
+from typing import Any
+
+from celery import Celery, bootsteps
+
+from adapters.queue.celery import on_wake
+from adapters.queue.runner import Runner
+from gemini_core.core import Core
+
+
+def serve(app: Celery, core: Core, runner: Runner, *, loglevel: str = "info") -> int:
+    """Work until SIGTERM or SIGINT, then end within the grace time; answers the exit code.
+
+    Celery's own threads only pass ids on. They never work on a job: Celery can neither hand one back nor time one out.
+    """
+
+    class Jobs(bootsteps.StartStopStep):  # type: ignore[misc]
+        """Celery stops its parts in reverse order: first it takes no more nudges, then the runner drains."""
+
+        requires = ("celery.worker.components:Hub",)
+
+        def start(self, parent: Any) -> None:
+            runner.open()
+
+        def stop(self, parent: Any) -> None:
+            runner.drain()
+
+        terminate = stop
+
+    on_wake(app, runner.start)
+    app.steps["worker"].add(Jobs)
+    worker = app.Worker(
+        hostname=f"gemini-backend-{uuid.uuid4().hex[:8]}@{socket.gethostname()}",
+        pool="threads",
+        concurrency=2,
+        loglevel=loglevel,
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+        quiet=True,
+    )
+    worker.start()
+    return int(worker.exitcode or 0)

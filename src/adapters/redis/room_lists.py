@@ -1,0 +1,129 @@
+"""Users' room lists, kept close in Redis.
+
+One hash a user: a version, and the lists made under it. A change begins a new version; a list is kept only if the
+version is still the one that was there before the list was read from the database. So a reader that was slow, or was
+overtaken by a change, keeps nothing.
+"""
+
+import json
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import fields
+from datetime import datetime
+from threading import Lock, Thread
+from typing import Any
+from uuid import UUID
+
+from redis import Redis
+
+from adapters.redis.client import AWAY
+from gemini_core.model.chat import Chatroom
+from gemini_core.model.ids import UserId
+from gemini_core.model.requests import Page
+
+log = logging.getLogger(__name__)
+
+# Seconds. A version outlives every list made under it; lists live shortly, which bounds what an outage could leave.
+VERSION_LIVES = 120
+LIST_LIVES = 30
+
+CHANGE = """
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[1], 'version', ARGV[1])
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+"""
+KEEP = """
+local version = redis.call('HGET', KEYS[1], 'version')
+if (version or '') ~= ARGV[1] then return 0 end
+if not version then redis.call('HSET', KEYS[1], 'version', ARGV[2]) end
+redis.call('HSET', KEYS[1], ARGV[3], ARGV[4])
+redis.call('EXPIRE', KEYS[1], ARGV[5])
+return 1
+"""
+
+
+class RedisRoomLists:
+    """`RoomListCache` in Redis."""
+
+    def __init__(self, client: "Redis") -> None:
+        self._client = client
+        self._change = client.register_script(CHANGE)
+        self._keep = client.register_script(KEEP)
+        self._unsettled: set[UserId] = set()
+        self._lock = Lock()
+
+    def fetch(self, owner: UserId, key: str, make: Callable[[], Page[Chatroom]]) -> Page[Chatroom]:
+        if owner in self._unsettled:
+            return make()
+        try:
+            answer: Any = self._client.hmget(_key(owner), ["version", key])
+        except AWAY:
+            return make()
+        version, kept = answer
+        if kept is not None and (page := _fresh(kept)) is not None:
+            return page
+        page = make()
+        try:
+            arguments = [version or b"", secrets.token_bytes(8), key, _written(page), VERSION_LIVES]
+            self._keep(keys=[_key(owner)], args=arguments)
+        except AWAY:
+            log.debug("room list not kept")
+        return page
+
+    def changed(self, owner: UserId) -> None:
+        try:
+            self._change(keys=[_key(owner)], args=[secrets.token_bytes(8), VERSION_LIVES])
+        except AWAY:
+            self._settle_later(owner)
+
+    def _settle_later(self, owner: UserId) -> None:
+        """Until Redis knows of the change, this process trusts no list of this user."""
+        with self._lock:
+            alone = not self._unsettled
+            self._unsettled.add(owner)
+        if alone:
+            log.warning("room lists away")
+            Thread(target=self._settle, name="room-lists", daemon=True).start()
+
+    def _settle(self) -> None:
+        while True:
+            with self._lock:
+                owner = next(iter(self._unsettled), None)
+            if owner is None:
+                return
+            try:
+                self._change(keys=[_key(owner)], args=[secrets.token_bytes(8), VERSION_LIVES])
+            except AWAY:
+                time.sleep(0.1)
+                continue
+            with self._lock:
+                self._unsettled.discard(owner)
+                if not self._unsettled:
+                    return
+
+
+def _key(owner: UserId) -> bytes:
+    return b"rooms:" + owner.bytes
+
+
+def _written(page: Page[Chatroom]) -> str:
+    rooms = [[getattr(room, item.name) for item in fields(Chatroom)] for room in page.items]
+    return json.dumps([time.time(), rooms, page.next], default=str)
+
+
+def _fresh(kept: bytes) -> Page[Chatroom] | None:
+    at, rooms, further = json.loads(kept)
+    if not 0 <= time.time() - at < LIST_LIVES:
+        return None
+    names = [item.name for item in fields(Chatroom)]
+    return Page(tuple(_room(dict(zip(names, room, strict=True))) for room in rooms), tuple(further) if further else None)
+
+
+def _room(values: dict[str, Any]) -> Chatroom:
+    for name in ("id", "user_id"):
+        values[name] = UUID(values[name])
+    for name in ("created_at", "updated_at"):
+        values[name] = datetime.fromisoformat(values[name])
+    return Chatroom(**values)

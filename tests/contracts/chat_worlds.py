@@ -1,0 +1,89 @@
+"""The same repositories in memory and on PostgreSQL, ready to be examined."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import Engine, insert
+
+from adapters.memory.chat import MemoryChat, MemoryMessages, MemoryReplies, MemoryRooms, MemoryUsage
+from adapters.memory.jobs import MemoryJobs
+from adapters.memory.store import MemoryStore
+from adapters.persistence.chat import SqlMessages, SqlReplies, SqlRooms, SqlUsage
+from adapters.persistence.jobs import SqlJobs
+from adapters.persistence.tables import users
+from gemini_core.errors import NotFound
+from gemini_core.model.chat import Chatroom
+from gemini_core.model.ids import ChatroomId, UserId, uuid7
+from gemini_core.ports.chat import MessageRepo, ReplyRepo, RoomRepo, UsageRepo
+
+NOW = datetime(2026, 5, 17, 12, 0, tzinfo=UTC)
+LIMITS = {"basic": 5, "pro": 1000}
+
+
+@dataclass(frozen=True, slots=True)
+class ChatWorld:
+    """Everything that chat keeps, in one technology."""
+
+    rooms: RoomRepo
+    messages: MessageRepo
+    replies: ReplyRepo
+    usage: UsageRepo
+    jobs: SqlJobs | MemoryJobs
+    add_user: Callable[[str], UserId]
+
+    def user(self, plan: str = "basic") -> UserId:
+        """A new user."""
+        return self.add_user(plan)
+
+    def room(self, owner: UserId, **about: str) -> Chatroom:
+        """A new room."""
+        room = Chatroom(
+            id=ChatroomId(uuid7(NOW)),
+            user_id=owner,
+            title=about.get("title", "Tea"),
+            system_instruction=about.get("system_instruction", ""),
+            model="gemini-test",
+            created_at=NOW,
+            updated_at=NOW,
+        )
+        return self.rooms.create(room, max_rooms={"basic": 1000}, once=None)[0]
+
+
+def memory_world() -> ChatWorld:
+    """In the process."""
+    plans: dict[UserId, str] = {}
+
+    def plan_of(user: UserId, _: datetime) -> str:
+        if user not in plans:
+            raise NotFound("There is no such user.")
+        return plans[user]
+
+    def add_user(plan: str) -> UserId:
+        user = UserId(uuid7(NOW))
+        plans[user] = plan
+        return user
+
+    store = MemoryStore()
+    jobs = MemoryJobs(store)
+    chat = MemoryChat(store, jobs, plan_of)
+    return ChatWorld(
+        MemoryRooms(chat), MemoryMessages(chat), MemoryReplies(chat), MemoryUsage(chat), jobs, add_user
+    )
+
+
+def postgres_world(engine: Engine) -> ChatWorld:
+    """On a database of the test's own."""
+
+    def add_user(plan: str) -> UserId:
+        user = UserId(uuid7(NOW))
+        number = f"+1415555{user.int % 10**8:08d}"
+        with engine.connect() as connection:
+            connection.execute(
+                insert(users).values(id=user, mobile_number=number, plan=plan, created_at=NOW, credential_version=1)
+            )
+        return user
+
+    return ChatWorld(
+        SqlRooms(engine), SqlMessages(engine), SqlReplies(engine), SqlUsage(engine), SqlJobs(engine), add_user
+    )
