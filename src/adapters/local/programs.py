@@ -70,12 +70,12 @@ class Program:
         until(lambda: process.poll() is not None or self._ready(), within=PATIENCE, every=0.05)
         if process.poll() is not None or not self._ready():
             self.stop()
-            raise LocalFault(f"The {self.name} does not start; its last words are above.")
+            raise LocalFault(f"{self.name} does not start; its last words are above.")
 
     def run(self) -> None:
         """Returns once it has done its work and ended well."""
         if self._spawn().wait():
-            raise LocalFault(f"The {self.name} failed; its last words are above.")
+            raise LocalFault(f"`gemini-backend {self.name}` failed; its last words are above.")
 
     def stop(self) -> None:
         """Ends it, and whatever it started."""

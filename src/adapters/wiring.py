@@ -1,0 +1,96 @@
+"""The composition root: the one place that knows every adapter. Nothing imports it.
+
+What the operator's command needs is built when it is first asked for, so that `--help` and `dev` stay light.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from functools import cached_property
+
+from adapters.cli.context import Finding
+from adapters.cli.main import cli
+from adapters.local import supervisor
+from adapters.settings import Settings, environment
+from gemini_core.errors import Failure, Unavailable
+
+COMMAND = (sys.executable, "-c", "from adapters.wiring import main; main()")
+
+
+def main() -> None:
+    """The command `gemini-backend`."""
+    cli(obj=Operator())
+
+
+class Operator:
+    """Everything behind the command line."""
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Of this process; for what is empty, the stand-ins that a `dev` on the same DATA_DIR keeps running."""
+        settings = self._own_settings
+        if not settings.in_production:
+            settings = Settings.load(environment() | supervisor.running(settings.data_dir))
+        for name in ("database_url", "redis_url"):
+            if not getattr(settings, name):
+                home = settings.data_dir.absolute()
+                raise Unavailable(f"{name.upper()} is not set, and no `gemini-backend dev` runs on {home}.")
+        return settings
+
+    @cached_property
+    def _own_settings(self) -> Settings:
+        return Settings.load()
+
+    def dev(self) -> None:
+        """Runs everything on this machine until it is told to end."""
+        settings = self._own_settings
+        supervisor.supervise(
+            supervisor.Setup(
+                program=COMMAND,
+                environ=os.environ | {"LOG_FORMAT": settings.log_format},
+                home=settings.data_dir,
+                host=settings.host,
+                port=settings.port,
+                public_url=settings.public_url,
+                database_url=settings.database_url,
+                redis_url=settings.redis_url,
+                stripe_key=settings.stripe_secret_key,
+                model=settings.gemini_model if settings.gemini_api_key else "demo (set GEMINI_API_KEY for Gemini)",
+                codes=f"{settings.public_url}/dev/inbox/" if settings.otp_sender == "inbox" else settings.otp_sender,
+                worker_grace=settings.worker_grace,
+            )
+        )
+
+    def migrate(self) -> None:
+        """Brings the database up to date."""
+        from adapters.persistence import engine
+        from adapters.persistence.migrate import migrate
+
+        own = engine.create(self.settings.database_url, pool_size=1)
+        migrate(own)
+        own.dispose()
+
+    def doctor(self) -> list[Finding]:
+        """Checks the settings and every connection."""
+        checks: dict[str, Callable[[], str]] = {"settings": self._check_settings, "database": self._check_database}
+        return [_finding(name, check) for name, check in checks.items()]
+
+    def _check_settings(self) -> str:
+        return f"{self.settings.app_env}, API at {self.settings.public_url}"
+
+    def _check_database(self) -> str:
+        from adapters.persistence import engine
+        from adapters.persistence.migrate import is_current
+
+        own = engine.create(self.settings.database_url, pool_size=1)
+        try:
+            return "up to date" if is_current(own) else "reached, but not migrated: run `gemini-backend migrate`"
+        finally:
+            own.dispose()
+
+
+def _finding(name: str, check: Callable[[], str]) -> Finding:
+    try:
+        return Finding(name, ok=True, detail=check())
+    except Failure as failure:
+        return Finding(name, ok=False, detail=failure.detail)
