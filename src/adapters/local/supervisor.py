@@ -109,7 +109,7 @@ def _start(setup: Setup, parts: list[Part]) -> None:
     environ = {**setup.environ, **made}
     _say("Migrating ...")
     Program("migrate", [*setup.program, "migrate"], environ).run()
-    begin(Program("worker", [*setup.program, "worker"], environ, grace=setup.worker_grace + 5))
+    begin(Program("worker", [*setup.program, "worker"], environ, grace=setup.worker_grace + 5, last_word=signal.SIGKILL))
     healthy = lambda: answers(setup.local_host, setup.port, "/healthz/")  # noqa: E731
     begin(Program("api", [*setup.program, "serve"], environ, ready=healthy))
     took = monotonic() - began
