@@ -11,7 +11,7 @@ import urllib.request
 from base64 import urlsafe_b64decode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from traceback import TracebackException
@@ -237,7 +237,8 @@ def test_a_refusal_that_is_no_json_is_still_told_by_its_status(client: GeminiCli
 
 
 SILENCES = {
-    "before the first piece": gemini.hangs(),
+    "before its first byte": gemini.hangs(),
+    "before the first piece": Scene("head", (gemini.Send(b"\r\n"), gemini.Hang())),
     "between pieces": gemini.hangs("Half a "),
     "with comments": gemini.drips("Half a "),
     "with empty lines": gemini.drips("Half a ", data=b"\n"),
@@ -261,6 +262,15 @@ def test_nobody_listening_is_unreachable(fake: FakeGemini) -> None:
         url = gone.url
     with closing(GeminiClient(fake.key, base_url=url)) as client:
         assert failure_of(client).error.code == "unreachable"
+
+
+@pytest.mark.parametrize("end", [gemini.BreakOff(), chunk(finish="CONTINUATION"), chunk(finish="SAFETY")])
+def test_google_genai_asks_nothing_behind_our_back(fake: FakeGemini, client: GeminiClient, end: gemini.Step) -> None:
+    part = {"content": {"role": "model", "parts": [{"text": "Half a "}]}, "continuationToken": "dG9rZW4="}
+    fake.play(Scene("resumable", (gemini.Send(event({"candidates": [part]})), end)))
+    with suppress(ModelFailure):
+        assert reply(client)[-1].finish_reason == "continuation"
+    assert len(fake.records) == 1
 
 
 # Stopping
@@ -289,6 +299,17 @@ def test_a_caller_that_leaves_hangs_up(fake: FakeGemini, client: GeminiClient) -
     assert next(pieces).text == "Half a "
     del pieces
     assert fake.wait(lambda records: records[0].hung_up)
+
+
+def test_closing_the_client_ends_the_calls_under_way(fake: FakeGemini) -> None:
+    fake.play(gemini.hangs("Half a "), gemini.hangs())
+    with closing(GeminiClient(fake.key, base_url=fake.url)) as client, ThreadPoolExecutor(2) as threads:
+        calls = [threads.submit(failure_of, client) for _ in range(2)]
+        fake.wait(lambda records: len(records) == 2 and all(record.play for record in records))
+        client.close()
+        assert [call.result(5).error.code for call in calls] == ["unreachable"] * 2
+    assert text_of(reply(client)), "and a later call starts anew"
+    client.close()
 
 
 def test_a_finished_call_leaves_its_connection_for_the_next(fake: FakeGemini, client: GeminiClient) -> None:

@@ -82,9 +82,10 @@ class Calls:
         return None
 
     async def close(self) -> None:
-        """Closes every connection; calls under way end as unreachable."""
+        """Closes every connection and waits until the calls under way have said so."""
         await self._http.aclose()
         self._client.close()
+        await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}), return_exceptions=True)
 
 
 @dataclass(slots=True)
@@ -111,7 +112,8 @@ class _Answer:
         if chunk.candidates:
             candidate = chunk.candidates[0]
             self.has_candidate = True
-            self.finish_reason = (candidate.finish_reason.value if candidate.finish_reason else "").lower()
+            if candidate.finish_reason:
+                self.finish_reason = candidate.finish_reason.value.lower()
             parts = (candidate.content.parts if candidate.content else None) or []
             text = "".join(part.text for part in parts if part.text and not part.thought)
             self.has_text = self.has_text or bool(text.strip())

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -61,7 +62,7 @@ class GeminiClient:
             raise found
 
     def close(self) -> None:
-        """Ends calls under way and lets go of connections and the thread. A later call starts anew."""
+        """Ends calls under way as unreachable, lets go of connections and thread. A later call starts anew."""
         with self._lock:
             line, self._line = self._line, None
         if line is not None:
@@ -86,35 +87,23 @@ class GeminiClient:
 def _received(
     arrivals: "SimpleQueue[Piece | ModelFailure]", timeouts: Timeouts, stopped: Callable[[], bool]
 ) -> Iterator[Piece]:
-    end = time.monotonic() + timeouts.total
-    patience, usage = timeouts.first, None
-    while True:
-        arrival = _next(arrivals, min(time.monotonic() + patience, end), stopped)
-        if arrival is None:
-            return
-        if isinstance(arrival, TimeoutError):
-            raise failure("timeout", f"no piece in time ({timeouts})", usage=usage)
-        if isinstance(arrival, ModelFailure):
-            raise arrival
-        patience, usage = timeouts.between, arrival.usage
-        yield arrival
-        if arrival.finish_reason:
-            return
-
-
-def _next(
-    arrivals: "SimpleQueue[Piece | ModelFailure]", deadline: float, stopped: Callable[[], bool]
-) -> Piece | ModelFailure | TimeoutError | None:
-    """The next arrival; a `TimeoutError` if there is none by the `deadline`, None if the caller wants no more."""
+    now = time.monotonic()
+    end = now + timeouts.total
+    deadline, usage = min(now + timeouts.first, end), None
     while not stopped():
         remaining = deadline - time.monotonic()
         if remaining <= 0:
-            return TimeoutError()
+            raise failure("timeout", f"no piece in time ({timeouts})", usage=usage)
         try:
-            return arrivals.get(timeout=min(remaining, _GLANCE))
+            arrival = arrivals.get(timeout=min(remaining, _GLANCE))
         except Empty:
             continue
-    return None
+        if isinstance(arrival, ModelFailure):
+            raise arrival
+        yield arrival
+        if arrival.finish_reason:
+            return
+        deadline, usage = min(time.monotonic() + timeouts.between, end), arrival.usage
 
 
 class _Line:
@@ -130,7 +119,8 @@ class _Line:
         return asyncio.run_coroutine_threadsafe(call, self._loop)
 
     def close(self) -> None:
-        self.start(self.calls.close()).result(_GOODBYE)
+        with suppress(TimeoutError):
+            self.start(self.calls.close()).result(_GOODBYE)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_GOODBYE)
         self._loop.close()

@@ -28,8 +28,8 @@ def translated(error: Exception, *, usage: Usage | None, secret: str) -> ModelFa
             return _refusal(error, usage, secret)
         case TimeoutError() | httpx2.TimeoutException():
             return failure("timeout", name, usage=usage)
-        case httpx2.UnsupportedProtocol() | httpx2.InvalidURL() | httpx2.LocalProtocolError() | UnicodeEncodeError():
-            return failure("provider_misconfigured", f"{name}: check the API key and the base URL", usage=usage)
+        case httpx2.UnsupportedProtocol() | httpx2.InvalidURL():
+            return failure("provider_misconfigured", f"{name}: check the base URL", usage=usage)
         case httpx2.DecodingError():
             return failure("malformed", name, usage=usage)
         case httpx2.RequestError() | httpx2.StreamError() | OSError():

@@ -46,7 +46,7 @@ Step = Send | Pause | Hang | Drip | BreakOff
 
 @dataclass(frozen=True)
 class Scene:
-    """The steps of one stream. Where they end, the stream ends."""
+    """The steps of one stream. Its head is sent with its first bytes; where the steps end, the stream ends."""
 
     name: str
     steps: tuple[Step, ...]

@@ -172,6 +172,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: _Server
+    _begun = False
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Says nothing: the records tell."""
@@ -187,6 +188,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         fake, body = self.server.fake, self._read()
+        self._begun = False
         headers = {name.lower(): value for name, value in self.headers.items()}
         number = fake.receive(self.client_address, self.path, headers, body)
         try:
@@ -225,13 +227,9 @@ class _Handler(BaseHTTPRequestHandler):
             case Refusal():
                 self._refuse(play)
             case Scene():
-                self.send_response(200)
-                self.send_header("Content-Type", "text/event-stream")
-                self.send_header("Transfer-Encoding", "chunked")
-                self.end_headers()
                 for step in play.steps:
                     self._step(step, number)
-                self.wfile.write(b"0\r\n\r\n")
+                self._write(b"")
 
     def _step(self, step: Step, number: int) -> None:
         match step:
@@ -259,6 +257,13 @@ class _Handler(BaseHTTPRequestHandler):
             raise _HungUp
 
     def _write(self, data: bytes) -> None:
+        """Writes a part of the stream, its head before the first; the empty part is the stream's end."""
+        if not self._begun:
+            self._begun = True
+            self.send_response(200)
+            self.send_header("Content-Type", "text/event-stream")
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
         self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
 
     def _read(self) -> Any:
