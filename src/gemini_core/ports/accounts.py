@@ -64,6 +64,10 @@ class Challenges(Protocol):
         """After the sender: the code lives for `policy.code_lives` from now, or, if it failed, the ask is undone."""
         ...
 
+    def sent(self, challenge: ChallengeId) -> Delivery | None:
+        """What was delivered last for this challenge; None if it made room for another."""
+        ...
+
     def redeem(self, attempt: Attempt) -> SignedIn | Proven | None:
         """Count, compare and consume, in this order and at once.
 

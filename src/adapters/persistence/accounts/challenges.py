@@ -102,6 +102,7 @@ TAKE_ASK = text(
     WHERE id = :id AND made < sends AND redeemed_at IS NULL AND asked_at > :ceiling_from FOR UPDATE
     """
 )
+LAST_ASK = text("SELECT id, mobile_number, network, digits, deliver, reservation FROM challenges WHERE id = :id")
 STORE_CODE = text(
     "UPDATE challenges SET made = sends, mac = :mac, expires_at = asked_at + CAST(:ceiling AS interval) WHERE id = :id"
 )
@@ -252,7 +253,7 @@ class SqlChallenges:
                 return None
             mac = mac_of(row.digits) if row.deliver else None
             connection.execute(STORE_CODE, {"id": challenge, "mac": mac, "ceiling": self.policy.code_ceiling})
-        return Delivery(challenge, row.mobile_number, row.network, row.digits, row.deliver, row.reservation)
+        return _delivery(row)
 
     def delivered(self, delivery: Delivery, outcome: Outcome, *, now: datetime) -> None:
         values = {
@@ -266,6 +267,11 @@ class SqlChallenges:
         }
         with statement(self.engine) as connection:
             connection.execute(NOT_SENT if outcome is Outcome.FAILED else SENT, values)
+
+    def sent(self, challenge: ChallengeId) -> Delivery | None:
+        with statement(self.engine) as connection:
+            row = connection.execute(LAST_ASK, {"id": challenge}).one_or_none()
+        return _delivery(row) if row else None
 
     def redeem(self, attempt: Attempt) -> SignedIn | Proven | None:
         policy, now = self.policy, attempt.now
@@ -295,4 +301,8 @@ class SqlChallenges:
             return Proven(attempt.challenge_id, row.number)
         if row.session_id is None:
             return None
-        return SignedIn(session_of(row), user_of(row), tuple(SessionId(id) for id in row.displaced))
+        return SignedIn(session_of(row), user_of(row), tuple(SessionId(ended) for ended in row.displaced))
+
+
+def _delivery(row: Row[Any]) -> Delivery:
+    return Delivery(ChallengeId(row.id), row.mobile_number, row.network, row.digits, row.deliver, row.reservation)

@@ -1,0 +1,90 @@
+"""What users see and decide of their own account."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from gemini_core.model.accounts import Caller, Client, User, clean_line
+from gemini_core.model.ids import JobId, UserId, uuid7
+from gemini_core.ports.accounts import AccountExport, Contacts, Users
+from gemini_core.ports.clock import Clock
+from gemini_core.ports.jobs import JobQueue
+from gemini_core.use_cases.accounts.rules import AccountRules, Gate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShowMe:
+    """Users see their account."""
+
+    users: Users
+
+    def __call__(self, caller: Caller) -> User:
+        """Raises `NotFound`."""
+        return self.users.show(caller.user_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeMe:
+    """Users change their name, e-mail address and user name; what is not named stays, an empty text removes."""
+
+    clock: Clock
+    contacts: Contacts
+    users: Users
+
+    def __call__(self, caller: Caller, client: Client, changes: Mapping[str, str | None]) -> User:
+        """Raises `Invalid`, `NotFound`."""
+        clean = {field: self._clean(field, value) for field, value in changes.items()}
+        if not clean:
+            return self.users.show(caller.user_id)
+        return self.users.change_profile(caller, clean, ip=client.ip, now=self.clock.now())
+
+    def _clean(self, field: str, value: str | None) -> str | None:
+        if field == "email":
+            return self.contacts.email(value) if value else None
+        return clean_line(field, value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteMe:
+    """Users leave: signed out everywhere and unknown at once; everything else is erased by a promise."""
+
+    rules: AccountRules
+    clock: Clock
+    users: Users
+    gate: Gate
+    queue: JobQueue
+
+    def __call__(self, caller: Caller, client: Client, *, request_id: str = "") -> None:
+        """Raises `NotFound`."""
+        now = self.clock.now()
+        job = JobId(uuid7(now))
+        ended = self.users.close(
+            caller.user_id, by=caller.session_id, ip=client.ip, job=job, request_id=request_id, now=now
+        )
+        self.gate.end(ended, self.rules.policy)
+        self.queue.nudge(job)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EraseAccount:
+    """All that is left of a closed account goes; what runs elsewhere in its name is stopped `before`."""
+
+    users: Users
+    before: tuple[Callable[[UserId], None], ...] = ()
+
+    def __call__(self, user: UserId) -> None:
+        """May be done again. Raises `Unavailable`."""
+        for stop in self.before:
+            stop(user)
+        self.users.erase(user)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportMe:
+    """Users get everything that is held about them."""
+
+    held: tuple[AccountExport, ...]
+
+    def __call__(self, caller: Caller) -> Iterator[tuple[str, Iterator[Mapping[str, object]]]]:
+        """Named parts, each a stream of records."""
+        for export in self.held:
+            yield from export.parts(caller.user_id)

@@ -1,0 +1,90 @@
+"""What the verbs of accounts share: the installation's promises, and the gate that requests pass."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from math import ceil
+from secrets import token_hex
+from uuid import uuid5
+
+from gemini_core.errors import RateLimited, Unavailable
+from gemini_core.model.accounts import AccessClaims, AccountPolicy, Client, PasswordPolicy, Session, Tokens
+from gemini_core.model.limits import MINUTE, Ended, Refusal, Rule, SendLimits, Take, Taken
+from gemini_core.model.seals import RefreshClaims, SealRing, refresh_token
+from gemini_core.ports.accounts import AccessTokens, Limits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountRules:
+    """What this installation promises, and the secrets it promises with."""
+
+    ring: SealRing
+    passwords: PasswordPolicy
+    policy: AccountPolicy = field(default_factory=AccountPolicy)
+    sends: SendLimits = field(default_factory=SendLimits)
+
+    def pace(self, name: str, client: Client) -> Take:
+        """How fast one network may call what needs no sign-in."""
+        key = f"pace:{name}:{self.ring.blind(client.network)}"
+        return Take(token=token_hex(8), own=(Rule(name, key, self.policy.calls_per_minute, MINUTE, exact=False),))
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Limits that go on without their store: each process then counts for itself, and nothing stays open."""
+
+    limits: Limits
+    fallback: Limits
+
+    def admit(self, take: Take, *, now: datetime, unknown: Callable[[], bool] = lambda: False) -> Taken:
+        """Raises `RateLimited`. `unknown` answers whether the session has ended while the store cannot."""
+        try:
+            taken = self.limits.take(take, now=now)
+        except Unavailable:
+            taken = self.fallback.take(take, now=now)
+            if taken.refused is None and take.session is not None:
+                taken = replace(taken, revoked=unknown())
+        if taken.refused is not None:
+            raise rate_limited(taken.refused)
+        return taken
+
+    def give_back(self, take: Take) -> None:
+        """Undo what was admitted, wherever it was counted."""
+        for limits in (self.fallback, self.limits):
+            with suppress(Unavailable):
+                limits.give_back(take)
+
+    def end(self, ended: Ended, policy: AccountPolicy) -> None:
+        """Tell every process. Without the store they ask the database, which knows."""
+        for limits in (self.fallback, self.limits):
+            with suppress(Unavailable):
+                limits.end(ended, lasting=policy.access_lives)
+
+
+def rate_limited(refusal: Refusal) -> RateLimited:
+    """The failure for a full rule."""
+    rule = refusal.rule
+    return RateLimited(
+        "There were too many requests of this kind.",
+        retry_after=max(1, ceil(refusal.retry_after.total_seconds())),
+        limit=rule.limit,
+        window=int(rule.window.total_seconds()),
+        policy=rule.name,
+    )
+
+
+def tokens_of(session: Session, rules: AccountRules, signer: AccessTokens) -> Tokens:
+    """The pair that belongs to the session as it is: the same one, however often it is made."""
+    lives = rules.policy.access_lives
+    claims = AccessClaims(
+        user_id=session.user_id,
+        session_id=session.id,
+        version=session.credential_version,
+        token_id=uuid5(session.id, f"{session.counter}.{session.credential_version}"),
+        issued_at=session.rotated_at,
+        expires_at=session.rotated_at + lives,
+        signed_in_at=session.created_at,
+    )
+    refresh = refresh_token(rules.ring, RefreshClaims(session.id, session.counter))
+    return Tokens(signer.issue(claims), refresh, int(lives.total_seconds()))

@@ -1,0 +1,107 @@
+"""Who is signed in, for how long, and how it ends."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gemini_core.errors import Unauthenticated
+from gemini_core.model.accounts import Caller, Client, Reused, Session, Tokens
+from gemini_core.model.ids import SessionId
+from gemini_core.model.limits import MINUTE, Ended, Rule, SessionClaim, Take
+from gemini_core.model.seals import read_refresh_token
+from gemini_core.ports.accounts import AccessTokens, Sessions
+from gemini_core.ports.clock import Clock
+from gemini_core.use_cases.accounts.rules import AccountRules, Gate, tokens_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authenticate:
+    """An access token of ours, in time and of a session that goes on, tells who calls; and no faster than allowed."""
+
+    rules: AccountRules
+    clock: Clock
+    tokens: AccessTokens
+    gate: Gate
+    sessions: Sessions
+
+    def __call__(self, token: str) -> Caller:
+        """Raises `Unauthenticated`, `RateLimited`, and `Unavailable` if neither limits nor database can be asked."""
+        now = self.clock.now()
+        claims = self.tokens.read(token, now=now)
+        caller = Caller(claims.user_id, claims.session_id)
+        pace = Rule("calls", f"pace:{claims.user_id}", self.rules.policy.calls_per_minute, MINUTE, exact=False)
+        claim = SessionClaim(claims.user_id, claims.session_id, claims.version)
+        take = Take(token="", own=(pace,), session=claim)
+        if self.gate.admit(take, now=now, unknown=lambda: not self.sessions.alive(caller, now=now)).revoked:
+            raise Unauthenticated("This session has ended.")
+        return caller
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refresh:
+    """A refresh token is good for one new pair; used again after a short grace, it ends the session it belongs to."""
+
+    rules: AccountRules
+    clock: Clock
+    tokens: AccessTokens
+    gate: Gate
+    sessions: Sessions
+
+    def __call__(self, client: Client, token: str) -> Tokens:
+        """Raises `Unauthenticated` (before anything is asked, for a token that is not ours), `RateLimited`."""
+        claims = read_refresh_token(self.rules.ring, token)
+        if claims is None:
+            raise self._refused()
+        now = self.clock.now()
+        self.gate.admit(self.rules.pace("refresh", client), now=now)
+        rotated = self.sessions.rotate(claims.session_id, claims.counter, ip=client.ip, now=now)
+        if isinstance(rotated, Session):
+            return tokens_of(rotated, self.rules, self.tokens)
+        if isinstance(rotated, Reused):
+            self.gate.end(Ended(rotated.user_id, (rotated.session_id,)), self.rules.policy)
+        raise self._refused()
+
+    @staticmethod
+    def _refused() -> Unauthenticated:
+        return Unauthenticated("The refresh token is not valid.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListSessions:
+    """Users see where they are signed in."""
+
+    clock: Clock
+    sessions: Sessions
+
+    def __call__(self, caller: Caller) -> Sequence[Session]:
+        """Last used first."""
+        return self.sessions.live(caller.user_id, now=self.clock.now())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndSession:
+    """Users end any session of their own, on every process at once; somebody else's is not there."""
+
+    rules: AccountRules
+    clock: Clock
+    gate: Gate
+    sessions: Sessions
+
+    def __call__(self, caller: Caller, client: Client, session: SessionId) -> None:
+        """Raises `NotFound`."""
+        ended = self.sessions.end(caller.user_id, session, ip=client.ip, now=self.clock.now())
+        self.gate.end(ended, self.rules.policy)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndAllSessions:
+    """Users sign out everywhere; what was being signed in meanwhile is out too."""
+
+    rules: AccountRules
+    clock: Clock
+    gate: Gate
+    sessions: Sessions
+
+    def __call__(self, caller: Caller, client: Client) -> None:
+        """Raises `NotFound`."""
+        ended = self.sessions.end_all(caller.user_id, ip=client.ip, now=self.clock.now())
+        self.gate.end(ended, self.rules.policy)
