@@ -42,18 +42,16 @@ REPLY_JOB = "reply"
 
 # --- rooms ------------------------------------------------------------------------------------------------------------
 
+# A statement of its own, so that the count that follows it sees what was stored while it waited for the lock.
+LOCK_OWNER = text(f"SELECT {PLAN} AS plan FROM users u WHERE u.id = :user_id FOR NO KEY UPDATE")  # noqa: S608
 CREATE_ROOM = text(
-    f"""
-    WITH owner AS (
-        SELECT u.id, coalesce((:max_rooms ->> {PLAN})::int, (:max_rooms ->> 'basic')::int) AS allowed
-        FROM users u WHERE u.id = :user_id FOR NO KEY UPDATE
-    )
+    """
     INSERT INTO chatrooms (id, user_id, title, titled_by_user, system_instruction, model, created_at, updated_at)
-    SELECT :id, owner.id, :title, :titled_by_user, :system_instruction, :model, :now, :now FROM owner
-    WHERE (SELECT count(*) FROM chatrooms WHERE user_id = :user_id) < owner.allowed
+    SELECT :id, :user_id, :title, :titled_by_user, :system_instruction, :model, :now, :now
+    WHERE (SELECT count(*) FROM chatrooms WHERE user_id = :user_id) < :allowed
     RETURNING id
-    """  # noqa: S608 - constants
-).bindparams(bindparam("max_rooms", type_=JSONB))
+    """
+)
 ROOM_COLUMNS = [
     chatrooms.c[name]
     for name in (
@@ -138,7 +136,7 @@ SEND_SQL = """
 LIMITS = bindparam("limits", type_=JSONB)
 SEND = text(SEND_SQL.format(plan=PLAN, taken="", key="", join="")).bindparams(LIMITS)
 SEND_OUTCOME = (
-    "jsonb_build_object('said', said, 'reply', reply, 'at', :at, 'limit', (SELECT allowed FROM room), 'used', used)"
+    "jsonb_build_object('said', said, 'reply', reply, 'at', CAST(:at AS text), 'limit', (SELECT allowed FROM room), 'used', used)"
 )
 SEND_ONCE = text(
     SEND_SQL.format(
@@ -271,6 +269,9 @@ class SqlRooms:
         )
 
     def _insert(self, connection: Connection, room: Chatroom, max_rooms: Mapping[str, int]) -> None:
+        plan = connection.execute(LOCK_OWNER, {"user_id": room.user_id, "now": room.created_at}).scalar_one_or_none()
+        if plan is None:
+            raise NotFound("There is no such user.")
         values = {
             "id": room.id,
             "user_id": room.user_id,
@@ -279,7 +280,7 @@ class SqlRooms:
             "system_instruction": room.system_instruction,
             "model": room.model,
             "now": room.created_at,
-            "max_rooms": dict(max_rooms),
+            "allowed": max_rooms.get(plan, max_rooms["basic"]),
         }
         if connection.execute(CREATE_ROOM, values).one_or_none() is None:
             raise Conflict("Your plan has no room for another chatroom.", code="room-limit-reached")
