@@ -353,6 +353,6 @@ Index("billing_events_received_at_id_idx", billing_events.c.received_at.desc(), 
 billing_cursor = Table(
     "billing_cursor",
     metadata,
-    Column("only", Boolean, CheckConstraint("only", name="only"), primary_key=True),
+    Column("one", Boolean, CheckConstraint("one", name="one"), primary_key=True),
     Column("read_up_to", Instant, nullable=False),
 )

@@ -111,9 +111,9 @@ def upgrade() -> None:
     )
     op.create_table(
         "billing_cursor",
-        sa.Column("only", sa.Boolean, sa.CheckConstraint("only", name="billing_cursor_only_check"), nullable=False),
+        sa.Column("one", sa.Boolean, sa.CheckConstraint("one", name=op.f("billing_cursor_one_check")), nullable=False),
         sa.Column("read_up_to", INSTANT, nullable=False),
-        sa.PrimaryKeyConstraint("only", name="billing_cursor_pkey"),
+        sa.PrimaryKeyConstraint("one", name="billing_cursor_pkey"),
     )
 
 
