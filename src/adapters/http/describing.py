@@ -70,7 +70,7 @@ def describe(
     html: bool = False,
     signed_in: bool = True,
 ) -> Callable[[F], F]:
-    """Describe a responder. `problems` are codes of `adapters.http.problems.KINDS`; `html`: browsers get a page."""
+    """Describe a responder. `problems` are codes of `adapters.http.kinds.KINDS`; `html`: browsers get a page."""
     implied: list[str] = []
     if body is not None and not isinstance(body, Raw):
         implied += ["malformed-json", "content-too-large", "unsupported-media-type", "invalid-request"]

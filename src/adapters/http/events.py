@@ -1,7 +1,7 @@
 """Server-sent events: a reply while it is written, as an answer that goes on."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Final
@@ -45,14 +45,35 @@ def send(req: falcon.Request, resp: falcon.Response, source: Iterator[Event | No
     resp.stream = EventStream(source, stopping, request_id(req))
 
 
+def drop(resp: falcon.Response) -> None:
+    """Let go of a stream that was to be the answer and is not sent. The answer has no body then, of unknown length."""
+    if resp.stream is not None:
+        release(resp.stream)
+        resp.stream = ()
+
+
+def release(source: object) -> None:
+    """Close whatever can be closed."""
+    close = getattr(source, "close", None)
+    if close is not None:
+        close()
+
+
 class EventStream:
     """The bytes of an event stream, as a WSGI iterable. The server calls `close` when the client has left."""
 
-    def __init__(self, source: Iterator[Event | None], stopping: threading.Event, asked_by: str) -> None:
+    def __init__(
+        self,
+        source: Iterator[Event | None],
+        stopping: threading.Event,
+        asked_by: str,
+        now: Callable[[], float] = monotonic,
+    ) -> None:
         self._source = source
         self._stopping = stopping
         self._asked_by = asked_by
-        self._spoken = monotonic()
+        self._now = now
+        self._spoken = now()
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -62,16 +83,14 @@ class EventStream:
             event = self._next()
             if event is not None:
                 return self._said(encode(event))
-            if monotonic() - self._spoken >= HEARTBEAT_SECONDS:
+            if self._now() - self._spoken >= HEARTBEAT_SECONDS:
                 return self._said(_HEARTBEAT)
         self.close()
         raise StopIteration
 
     def close(self) -> None:
         """Let go of the source."""
-        release = getattr(self._source, "close", None)
-        if release is not None:
-            release()
+        release(self._source)
 
     def _next(self) -> Event | None:
         try:
@@ -84,7 +103,7 @@ class EventStream:
             raise StopIteration from None
 
     def _said(self, line: bytes) -> bytes:
-        self._spoken = monotonic()
+        self._spoken = self._now()
         return line
 
 

@@ -8,7 +8,8 @@ from typing import Any, Final
 import msgspec
 
 from adapters.http.describing import Description, Parameter, Raw, description_of
-from adapters.http.problems import KINDS, MEDIA_PROBLEM, Problem
+from adapters.http.kinds import KINDS
+from adapters.http.problems import MEDIA_PROBLEM, Problem
 from adapters.http.routing import Route, Topic, methods_of
 
 _REF: Final = "#/components/schemas/{name}"

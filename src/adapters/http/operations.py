@@ -97,7 +97,7 @@ class _Asking(threading.Thread):
     def __init__(self, name: str, probe: Probe) -> None:
         super().__init__(name=f"probe-{name}", daemon=True)
         self._probe = probe
-        self._started = perf_counter()
+        self._began = perf_counter()
         self._state: Literal["up", "down"] = "down"
         self._seconds: float | None = None
 
@@ -107,12 +107,12 @@ class _Asking(threading.Thread):
             self._state = "up"
         except Exception as error:  # noqa: BLE001 - whatever it is, the thing is down, and the log has it
             log.warning("probe failed", probe=self.name, error=f"{type(error).__name__}: {error}")
-        self._seconds = perf_counter() - self._started
+        self._seconds = perf_counter() - self._began
 
     def result(self, until: float) -> CheckResult:
         """What came out, or `down` if nothing did until then."""
         self.join(max(0.0, until - perf_counter()))
-        seconds = self._seconds if self._seconds is not None else perf_counter() - self._started
+        seconds = self._seconds if self._seconds is not None else perf_counter() - self._began
         state = "down" if self._seconds is None else self._state
         return CheckResult(state, self._probe.needed, round(seconds * 1000, 2))
 

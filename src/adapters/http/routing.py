@@ -1,13 +1,14 @@
 """Paths and methods: the table's rows, and a router that answers both slash forms, and HEAD wherever there is GET."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import falcon
 from falcon.routing import BaseConverter, CompiledRouter
 
-from adapters.http import queries
+from adapters.http import events, queries
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Router(CompiledRouter):
     def map_http_methods(self, resource: object, **kwargs: Any) -> Any:
         methods = _Methods(super().map_http_methods(resource, **kwargs))
         if "GET" in methods:
-            methods["HEAD"] = methods["GET"]  # Falcon leaves the body out
+            methods["HEAD"] = _head_of(methods["GET"])
         return methods
 
     def add_route(self, uri_template: str, resource: object, **kwargs: Any) -> None:
@@ -59,6 +60,16 @@ class Router(CompiledRouter):
 
     def find(self, uri: str, req: Any = None) -> tuple[object, Any, dict[str, Any], str | None] | None:
         return super().find(_bare(uri), req)
+
+
+def _head_of(get: Callable[..., None]) -> Callable[..., None]:
+    """What GET answers, for Falcon to leave the body out. A stream is not even begun."""
+
+    def head(req: falcon.Request, resp: falcon.Response, **params: object) -> None:
+        get(req, resp, **params)
+        events.drop(resp)
+
+    return head
 
 
 def _bare(path: str) -> str:

@@ -1,6 +1,7 @@
 """Serving the API with Granian: one worker process per `processes`, each answering up to `threads` calls at once."""
 
 import contextlib
+import importlib
 import os
 import resource
 import signal
@@ -13,6 +14,8 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server import Server
 
+from gemini_core.errors import Unavailable
+
 STOP_SECONDS: Final = 10
 _HEADER_SECONDS: Final = 20
 _HEADER_BYTES: Final = 64 * 1024
@@ -21,16 +24,12 @@ _BACKLOG: Final = 2048
 _CONNECTIONS_PER_THREAD: Final = 16
 
 
-class PortTakenError(Exception):
-    """Another process listens there already."""
-
-
 def serve(target: str, *, host: str, port: int, processes: int, threads: int) -> None:
     """Serve until SIGTERM or SIGINT, then end within `STOP_SECONDS` whatever is still going on.
 
     `target` names a function without parameters (`package.module:function`) that makes the WSGI application; it is
-    called in each worker process. A worker that dies is replaced. Raises `PortTakenError`, and `SystemExit` when the
-    workers die again and again.
+    called in each worker process. A worker that dies is replaced. Raises `Unavailable` where it cannot
+    listen, and `SystemExit` when the workers die again and again.
     """
     _refuse_taken_port(host, port)
     _raise_open_files(threads * _CONNECTIONS_PER_THREAD)
@@ -39,7 +38,6 @@ def serve(target: str, *, host: str, port: int, processes: int, threads: int) ->
         address=host,
         port=port,
         interface=Interfaces.WSGI,
-        factory=True,
         workers=processes,
         blocking_threads=threads,
         backpressure=threads * _CONNECTIONS_PER_THREAD,
@@ -51,7 +49,7 @@ def serve(target: str, *, host: str, port: int, processes: int, threads: int) ->
         workers_kill_timeout=STOP_SECONDS,
         log_level=LogLevels.error,
         log_dictconfig=_LOGS,
-    ).serve()
+    ).serve(target_loader=_load)
 
 
 def stop_signal() -> threading.Event:
@@ -74,6 +72,11 @@ def stop_signal() -> threading.Event:
     return stopping
 
 
+def _load(target: str) -> Any:
+    module, _, function = target.partition(":")
+    return getattr(importlib.import_module(module), function)()
+
+
 def _refuse_taken_port(host: str, port: int) -> None:
     """Granian shares its port (SO_REUSEPORT): a second server would silently take half of the first one's calls."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -82,7 +85,7 @@ def _refuse_taken_port(host: str, port: int) -> None:
         try:
             trial.bind((host, port))
         except OSError as error:
-            raise PortTakenError(f"Cannot listen on {host}:{port}: {error.strerror}.") from None
+            raise Unavailable(f"Cannot listen on {host}:{port}: {error.strerror}.") from None
 
 
 def _raise_open_files(wanted: int) -> None:

@@ -1,0 +1,137 @@
+"""Operations: health, readiness, and a description that is true to the code."""
+
+import re
+import threading
+from typing import Any
+
+import pytest
+from falcon import inspect
+from falcon.testing import TestClient
+from tests.fakes import house
+
+from adapters.http import openapi
+from adapters.http.app import assemble, with_operations
+from adapters.http.operations import Probe, Readyz
+from adapters.http.routing import Route, Router, Topic
+
+inspect.register_router(Router)(inspect.inspect_compiled_router)
+
+
+def fail() -> None:
+    raise ConnectionRefusedError("postgresql://root:hunter2@db/")
+
+
+def test_the_process_answers() -> None:
+    assert TestClient(house.app()).simulate_get("/healthz/").json == {"status": "ok"}
+
+
+def ready(**probes: Probe) -> Any:
+    return TestClient(house.app(probes=probes)).simulate_get("/readyz/")
+
+
+def test_all_there_is_ready() -> None:
+    answer = ready(database=Probe(lambda: None), redis=Probe(lambda: 1))
+    assert (answer.status_code, answer.json["status"]) == (200, "ready")
+    assert {name: check["state"] for name, check in answer.json["checks"].items()} == {"database": "up", "redis": "up"}
+    assert all(check["time_ms"] >= 0 for check in answer.json["checks"].values())
+
+
+def test_something_needed_that_is_down_is_503() -> None:
+    answer = ready(database=Probe(fail), redis=Probe(lambda: 1))
+    assert (answer.status_code, answer.json["status"]) == (503, "unavailable")
+    assert answer.json["checks"]["database"]["state"] == "down"
+    assert answer.headers["retry-after"] == "5"
+    assert "hunter2" not in answer.text
+
+
+def test_something_not_needed_that_is_down_is_degraded() -> None:
+    answer = ready(database=Probe(lambda: None), redis=Probe(fail, needed=False))
+    assert (answer.status_code, answer.json["status"]) == (200, "degraded")
+
+
+def test_a_probe_that_hangs_is_down_and_is_not_asked_twice_meanwhile() -> None:
+    release, asked = threading.Event(), []
+
+    def hang() -> None:
+        asked.append(1)
+        release.wait()
+
+    readyz = Readyz({"database": Probe(hang), "redis": Probe(lambda: None)}, seconds=0.05)
+    client = TestClient(assemble((Topic("Test", (Route("/impatient/", readyz),)),), house.edge()))
+    for _ in range(3):
+        answer = client.simulate_get("/impatient/")
+        assert answer.status_code == 503
+        assert answer.json["checks"]["redis"]["state"] == "up"
+        assert answer.json["checks"]["database"]["time_ms"] >= 50
+    assert asked == [1]
+    release.set()
+
+
+def test_every_route_and_method_is_described_and_nothing_else() -> None:
+    edge = house.edge()
+    topics = with_operations(house.house(edge), edge)
+    described = {
+        (method.upper(), path) for path, methods in openapi.document(topics, "")["paths"].items() for method in methods
+    }
+    answered = {
+        (method.method, re.sub(r":\w+", "", route.path))
+        for route in inspect.inspect_routes(assemble(house.house(edge), edge))
+        for method in route.methods
+        if not method.internal and method.method != "HEAD"
+    }
+    assert {(method, path.rstrip("/")) for method, path in described} == answered
+
+
+def test_a_responder_without_a_description_is_an_error() -> None:
+    class Silent:
+        def on_get(self, req: Any, resp: Any) -> None: ...
+
+    with pytest.raises(LookupError, match="GET /silent/ is not described"):
+        list(openapi.described((Topic("T", (Route("/silent/", Silent()),)),)))
+
+
+def description() -> Any:
+    return TestClient(house.app()).simulate_get("/openapi.json").json
+
+
+def test_the_description_names_version_server_and_security() -> None:
+    document = description()
+    assert document["openapi"] == "3.1.0"
+
+
+def test_the_description_is_made_of_the_structs() -> None:
+    edge = house.edge()
+    document = openapi.document(with_operations(house.house(edge), edge), "https://api.test")
+    post = document["paths"]["/things/"]["post"]
+    assert post["requestBody"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Thing"}
+    thing = document["components"]["schemas"]["Thing"]
+    assert thing["required"] == ["name"]
+    assert thing["additionalProperties"] is False
+    assert thing["properties"]["name"] == {"type": "string", "minLength": 1, "maxLength": 10}
+    assert set(post["responses"]) == {"201", "400", "413", "415", "422", "500"}
+    one = document["paths"]["/things/{thing_id}/"]["patch"]
+    assert one["security"] == [{"bearer": []}]
+    assert {"401", "404"} <= set(one["responses"])
+    assert one["parameters"][0]["schema"] == {"type": "string", "format": "uuid"}
+    names = [parameter["name"] for parameter in document["paths"]["/things/"]["get"]["parameters"]]
+    assert names == ["limit", "cursor"]
+
+
+def test_every_reference_leads_somewhere_and_every_operation_has_its_own_id() -> None:
+    document = openapi.document(with_operations(house.house(house.edge()), house.edge()), "https://api.test")
+    schemas = document["components"]["schemas"]
+    assert set(re.findall(r"#/components/schemas/(\w+)", str(document))) <= schemas.keys()
+    ids = [each["operationId"] for methods in document["paths"].values() for each in methods.values()]
+    assert len(ids) == len(set(ids))
+
+
+def test_the_page_shows_every_call_and_runs_no_script() -> None:
+    document = description()
+    page = TestClient(house.app()).simulate_get("/docs/").text
+    for path, methods in document["paths"].items():
+        assert f"<code>{path}</code>" in page
+        for operation in methods.values():
+            assert operation["summary"] in page
+    assert "<script" not in page
+    assert "http://" not in page
+    assert "https://" not in page
