@@ -1,0 +1,146 @@
+"""Attempts to buy."""
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, bindparam, insert, select, text, update
+from sqlalchemy.dialects.postgresql import JSONB
+
+from adapters.persistence.billing.rows import LOCK_USER, checkout_of, customer_of, subscriptions_of
+from adapters.persistence.engine import statement, transaction
+from adapters.persistence.tables import (
+    billing_checkouts,
+)
+from gemini_core.errors import NotFound
+from gemini_core.model.billing import (
+    AlreadySubscribed,
+    Begun,
+    Checkout,
+    CheckoutId,
+    Customer,
+    Session,
+    Terms,
+)
+from gemini_core.model.ids import UserId
+from gemini_core.model.requests import KEY_LIVES, Once, key_reused
+
+FIND_KEY = text(
+    "SELECT fingerprint, outcome FROM idempotency_keys WHERE user_id = :user AND key = :key AND created_at > :expired"
+)
+TAKE_KEY = text(
+    """
+    INSERT INTO idempotency_keys AS held (user_id, key, fingerprint, outcome, created_at)
+    VALUES (:user, :key, :fingerprint, :outcome, :now)
+    ON CONFLICT (user_id, key) DO UPDATE
+        SET fingerprint = excluded.fingerprint, outcome = excluded.outcome, created_at = excluded.created_at
+        WHERE held.created_at <= :expired
+    RETURNING key
+    """
+).bindparams(bindparam("outcome", type_=JSONB))
+ENSURE_CUSTOMER = text(
+    "INSERT INTO billing_customers (user_id, created_at) VALUES (:user, :now) ON CONFLICT (user_id) DO NOTHING"
+)
+KNOW_CUSTOMER = text(
+    """
+    UPDATE billing_customers SET customer_id = coalesce(customer_id, :customer) WHERE user_id = :user
+    RETURNING customer_id
+    """
+)
+FORGET_CUSTOMER = text(
+    """
+    UPDATE billing_customers SET customer_id = NULL, generation = generation + 1
+    WHERE user_id = :user AND generation = :generation
+    """
+)
+OPEN_CHECKOUT = select(billing_checkouts).where(
+    billing_checkouts.c.user_id == bindparam("user"), ~billing_checkouts.c.closed
+)
+ONE_CHECKOUT = select(billing_checkouts).where(billing_checkouts.c.id == bindparam("checkout"))
+STORE_SESSION = text(
+    """
+    UPDATE billing_checkouts SET session_id = coalesce(session_id, :session), url = coalesce(url, :url),
+        expires_at = coalesce(expires_at, :expires_at)
+    WHERE id = :checkout
+    """
+)
+CLOSE_CHECKOUT = update(billing_checkouts).where(billing_checkouts.c.id == bindparam("checkout")).values(closed=True)
+
+
+@dataclass(frozen=True, slots=True)
+class SqlCheckouts:
+    """`CheckoutRepo` on PostgreSQL."""
+
+    engine: Engine
+
+    def begin(self, draft: Checkout, terms: Terms, *, now: datetime, once: Once | None) -> Begun:
+        user = draft.user_id
+        with transaction(self.engine) as connection:
+            connection.execute(ENSURE_CUSTOMER, {"user": user, "now": now})
+            owner = connection.execute(LOCK_USER, {"user": user, "now": now}).one_or_none()
+            if owner is None:
+                raise NotFound("There is no such user.")
+            customer = customer_of(connection, user)
+            if (first := _first(connection, user, once, now)) is not None:
+                return Begun(checkout=first, customer=customer, replayed=True)
+            if owner.plan != "basic" or any(each.is_alive(terms) for each in subscriptions_of(connection, user)):
+                raise AlreadySubscribed
+            row = connection.execute(OPEN_CHECKOUT, {"user": user}).one_or_none()
+            found = checkout_of(row) if row else None
+            if found is not None and found.is_stale(now):
+                connection.execute(CLOSE_CHECKOUT, {"checkout": found.id})
+                found = None
+            if found is None:
+                connection.execute(
+                    insert(billing_checkouts),
+                    {"id": draft.id, "user_id": user, "offer": asdict(draft.offer), "created_at": draft.created_at},
+                )
+            return Begun(checkout=found or draft, customer=customer)
+
+    def opened(self, checkout: Checkout, session: Session, *, now: datetime, once: Once | None) -> Begun:
+        user = checkout.user_id
+        with transaction(self.engine) as connection:
+            connection.execute(KNOW_CUSTOMER, {"user": user, "customer": session.customer_id})
+            stored = {"session": session.id, "url": session.url, "expires_at": session.expires_at}
+            connection.execute(STORE_SESSION, {"checkout": checkout.id, **stored})
+            replayed = once is not None and not _take(connection, user, once, checkout.id, now)
+            first = _first(connection, user, once, now) if replayed else None
+            kept = first or checkout_of(connection.execute(ONE_CHECKOUT, {"checkout": checkout.id}).one())
+            return Begun(checkout=kept, customer=customer_of(connection, user), replayed=replayed)
+
+    def close(self, checkout_id: CheckoutId) -> None:
+        with statement(self.engine) as connection:
+            connection.execute(CLOSE_CHECKOUT, {"checkout": checkout_id})
+
+    def customer(self, user: UserId) -> Customer:
+        with statement(self.engine) as connection:
+            return customer_of(connection, user)
+
+    def forget_customer(self, customer: Customer) -> None:
+        with statement(self.engine) as connection:
+            connection.execute(FORGET_CUSTOMER, {"user": customer.user_id, "generation": customer.generation})
+
+
+def _first(connection: Connection, user: UserId, once: Once | None, now: datetime) -> Checkout | None:
+    """What this key stands for. Raises `Invalid` if that is another request."""
+    if once is None:
+        return None
+    held = connection.execute(FIND_KEY, {"user": user, "key": once.key, "expired": now - KEY_LIVES}).one_or_none()
+    if held is None:
+        return None
+    if held.fingerprint != once.fingerprint:
+        raise key_reused()
+    return checkout_of(connection.execute(ONE_CHECKOUT, {"checkout": UUID(held.outcome["checkout"])}).one())
+
+
+def _take(connection: Connection, user: UserId, once: Once, checkout: CheckoutId, now: datetime) -> bool:
+    """The key stands for this checkout from now on. False: it was taken."""
+    values = {
+        "user": user,
+        "key": once.key,
+        "fingerprint": once.fingerprint,
+        "outcome": {"checkout": str(checkout)},
+        "now": now,
+        "expired": now - KEY_LIVES,
+    }
+    return connection.execute(TAKE_KEY, values).one_or_none() is not None

@@ -1,0 +1,141 @@
+"""What is stored, to look at, and what may have been missed."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, Row, bindparam, delete, select, text
+
+from adapters.persistence.billing.rows import (
+    customer_of,
+    grant_of,
+    subscriptions_of,
+)
+from adapters.persistence.billing.subscriptions import GRANTS_OF
+from adapters.persistence.engine import statement, transaction
+from adapters.persistence.tables import (
+    billing_flags,
+)
+from gemini_core.errors import Conflict, NotFound
+from gemini_core.model.billing import (
+    ALIVE,
+    BillingFilter,
+    BillingRecord,
+    Concern,
+    Flag,
+    Standing,
+)
+from gemini_core.model.ids import UserId
+from gemini_core.model.requests import Page
+
+FLAGS_OF = select(billing_flags).where(billing_flags.c.user_id == bindparam("user")).order_by(billing_flags.c.raised_at)
+CLEAR_FLAGS = delete(billing_flags).where(billing_flags.c.user_id == bindparam("user"))
+RECORD = text(
+    """
+    SELECT u.id AS user_id, c.customer_id, c.synced_at, u.plan, u.plan_until
+    FROM users u LEFT JOIN billing_customers c ON c.user_id = u.id WHERE u.id = :user
+    """
+)
+LIST_RECORDS = text(
+    """
+    SELECT p.user_id, c.customer_id, c.synced_at, u.plan, u.plan_until
+    FROM (SELECT user_id FROM billing_customers UNION SELECT user_id FROM billing_grants) p
+    LEFT JOIN billing_customers c USING (user_id) LEFT JOIN users u ON u.id = p.user_id
+    WHERE (CAST(:after AS uuid) IS NULL OR p.user_id > :after)
+      AND (CAST(:status AS text) IS NULL
+           OR EXISTS (SELECT FROM subscriptions s WHERE s.user_id = p.user_id AND s.status = :status))
+      AND (CAST(:stale_before AS timestamptz) IS NULL
+           OR c.customer_id IS NOT NULL AND (c.synced_at IS NULL OR c.synced_at < :stale_before))
+      AND (NOT :duplicates
+           OR EXISTS (SELECT FROM billing_flags f WHERE f.user_id = p.user_id AND f.concern = 'duplicate'))
+      AND (NOT :flagged OR EXISTS (SELECT FROM billing_flags f WHERE f.user_id = p.user_id))
+    ORDER BY p.user_id LIMIT :limit
+    """
+)
+OVERDUE = text(
+    """
+    SELECT c.user_id FROM billing_customers c
+    WHERE c.customer_id IS NOT NULL AND (c.synced_at IS NULL OR c.buried_at IS NULL AND c.synced_at < :looked_before
+        OR EXISTS (SELECT FROM billing_events e WHERE e.customer_id = c.customer_id AND e.state = 'received')
+        OR EXISTS (SELECT FROM subscriptions s WHERE s.user_id = c.user_id AND s.status = ANY (:alive)
+                   AND s.period_end < :now AND s.period_end > c.synced_at))
+    ORDER BY c.synced_at NULLS FIRST LIMIT :limit
+    """
+)
+CURSOR = text("SELECT read_up_to FROM billing_cursor")
+MOVE_CURSOR = text(
+    """
+    INSERT INTO billing_cursor AS held (one, read_up_to) VALUES (true, :moment)
+    ON CONFLICT (one) DO UPDATE SET read_up_to = greatest(held.read_up_to, excluded.read_up_to)
+    """
+)
+LINK = text(
+    """
+    INSERT INTO billing_customers AS held (user_id, customer_id, created_at)
+    SELECT :user, :customer, :now WHERE NOT EXISTS (SELECT FROM billing_customers WHERE customer_id = :customer)
+    ON CONFLICT (user_id) DO UPDATE SET customer_id = excluded.customer_id WHERE held.customer_id IS NULL
+    RETURNING user_id
+    """
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SqlBillingLedger:
+    """`BillingLedger` and `Reconciliation` on PostgreSQL."""
+
+    engine: Engine
+
+    def record(self, user: UserId) -> BillingRecord:
+        with transaction(self.engine) as connection:
+            row = connection.execute(RECORD, {"user": user}).one_or_none()
+            if row is None:
+                raise NotFound("There is no such user.")
+            return _record(connection, row)
+
+    def list_records(self, which: BillingFilter, *, limit: int, after: tuple[str, ...] | None) -> Page[BillingRecord]:
+        values = {**asdict(which), "after": UUID(after[0]) if after else None, "limit": limit + 1}
+        with transaction(self.engine) as connection:
+            rows = connection.execute(LIST_RECORDS, values).all()
+            records = [_record(connection, row) for row in rows[:limit]]
+        return Page(tuple(records), (str(records[-1].user_id),) if len(rows) > limit else None)
+
+    def link(self, user: UserId, customer_id: str, *, now: datetime) -> None:
+        with transaction(self.engine) as connection:
+            if customer_of(connection, user).id == customer_id:
+                return
+            if connection.execute(LINK, {"user": user, "customer": customer_id, "now": now}).one_or_none() is None:
+                raise Conflict("The user or the customer is linked already.", code="customer-taken")
+
+    def clear_flags(self, user: UserId) -> int:
+        with statement(self.engine) as connection:
+            return connection.execute(CLEAR_FLAGS, {"user": user}).rowcount
+
+    def overdue(self, *, looked_before: datetime, now: datetime, limit: int) -> Sequence[UserId]:
+        values = {"looked_before": looked_before, "now": now, "limit": limit, "alive": sorted(ALIVE)}
+        with statement(self.engine) as connection:
+            return [UserId(user) for user in connection.execute(OVERDUE, values).scalars()]
+
+    def cursor(self) -> datetime | None:
+        with statement(self.engine) as connection:
+            found: datetime | None = connection.execute(CURSOR).scalar()
+            return found
+
+    def move_cursor(self, moment: datetime) -> None:
+        with statement(self.engine) as connection:
+            connection.execute(MOVE_CURSOR, {"moment": moment})
+
+
+def _record(connection: Connection, row: Row[Any]) -> BillingRecord:
+    user = UserId(row.user_id)
+    flags = connection.execute(FLAGS_OF, {"user": user})
+    return BillingRecord(
+        user_id=user,
+        customer_id=row.customer_id,
+        synced_at=row.synced_at,
+        standing=Standing(row.plan or "basic", row.plan_until),
+        subscriptions=subscriptions_of(connection, user),
+        grants=tuple(grant_of(each) for each in connection.execute(GRANTS_OF, {"user": user})),
+        flags=tuple(Flag(Concern(each.concern), each.about, each.raised_at) for each in flags),
+    )

@@ -1,0 +1,125 @@
+"""What the modules of this folder share: rows as nouns, and the locks of a user and of what hangs on one."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, select, text
+
+from adapters.persistence.tables import (
+    subscriptions,
+)
+from gemini_core.errors import NotFound
+from gemini_core.model.billing import (
+    Checkout,
+    CheckoutId,
+    Concern,
+    Customer,
+    EventRecord,
+    EventState,
+    Grant,
+    GrantId,
+    Offer,
+    Subject,
+    Subscription,
+)
+from gemini_core.model.ids import UserId
+
+LOCK_USER = text(
+    """
+    SELECT CASE WHEN plan_until IS NULL OR plan_until > :now THEN plan ELSE 'basic' END AS plan, email
+    FROM users WHERE id = :user AND status <> 'erasing' FOR NO KEY UPDATE
+    """
+)
+CUSTOMER = text(
+    """
+    SELECT c.customer_id, coalesce(c.generation, 0) AS generation, c.created_at, u.email
+    FROM users u LEFT JOIN billing_customers c ON c.user_id = u.id WHERE u.id = :user
+    """
+)
+SUBSCRIPTIONS_OF = select(subscriptions).where(subscriptions.c.user_id == bindparam("user")).order_by(
+    subscriptions.c.created_at, subscriptions.c.id
+)  # fmt: skip
+RAISE_FLAG = text(
+    """
+    INSERT INTO billing_flags (user_id, concern, about, raised_at) VALUES (:user, :concern, :about, :now)
+    ON CONFLICT DO NOTHING
+    """
+)
+
+
+def lock_user(connection: Connection, user: UserId, now: datetime) -> None:
+    """Hold the user's row until the transaction ends. Raises `NotFound`."""
+    if connection.execute(LOCK_USER, {"user": user, "now": now}).one_or_none() is None:
+        raise NotFound("There is no such user.")
+
+
+def customer_of(connection: Connection, user: UserId) -> Customer:
+    """Who the user is to the gateway. Raises `NotFound` for no such user."""
+    row = connection.execute(CUSTOMER, {"user": user}).one_or_none()
+    if row is None:
+        raise NotFound("There is no such user.")
+    return Customer(
+        user_id=user, id=row.customer_id, generation=row.generation, known_since=row.created_at, email=row.email
+    )
+
+
+def subscriptions_of(connection: Connection, user: UserId) -> tuple[Subscription, ...]:
+    """What is stored of the user's subscriptions, oldest first."""
+    return tuple(
+        Subscription(
+            id=row.id,
+            status=row.status,
+            prices=tuple(row.prices),
+            created_at=row.created_at,
+            period_end=row.period_end,
+            cancel_at=row.cancel_at,
+            cancel_at_period_end=row.cancel_at_period_end,
+        )
+        for row in connection.execute(SUBSCRIPTIONS_OF, {"user": user})
+    )
+
+
+def grant_of(row: Row[Any]) -> Grant:
+    """A row of `billing_grants`."""
+    return Grant(
+        id=GrantId(row.id),
+        user_id=UserId(row.user_id),
+        until=row.until,
+        reason=row.reason,
+        by=row.granted_by,
+        created_at=row.created_at,
+        revoked_at=row.revoked_at,
+    )
+
+
+def checkout_of(row: Row[Any]) -> Checkout:
+    """A row of `billing_checkouts`."""
+    return Checkout(
+        id=CheckoutId(row.id),
+        user_id=UserId(row.user_id),
+        offer=Offer(**row.offer),
+        created_at=row.created_at,
+        session_id=row.session_id,
+        url=row.url,
+        expires_at=row.expires_at,
+    )
+
+
+def event_of(row: Row[Any]) -> EventRecord:
+    """A row of `billing_events`."""
+    return EventRecord(
+        id=row.id,
+        kind=row.kind,
+        state=EventState(row.state),
+        customer_id=row.customer_id,
+        subject=Subject(row.subject_kind, row.subject_id) if row.subject_id else None,
+        concern=Concern(row.concern) if row.concern else None,
+        happened_at=row.happened_at,
+        received_at=row.received_at,
+        done_at=row.done_at,
+    )
+
+
+def raise_flag(connection: Connection, user: UserId, concern: Concern, about: str, now: datetime) -> None:
+    """Something for the operator; raised once."""
+    connection.execute(RAISE_FLAG, {"user": user, "concern": concern.value, "about": about, "now": now})

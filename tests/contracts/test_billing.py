@@ -1,0 +1,473 @@
+"""The exam for what keeps checkouts, subscriptions, grants and events; sat by memory and by PostgreSQL."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from threading import Barrier
+from typing import TypeVar
+from uuid import uuid4
+
+import pytest
+from tests.contracts.billing_worlds import NOW, PRICE, TERMS, BillingWorld, memory_world, postgres_world
+
+from gemini_core.errors import Conflict, Failure, Invalid, NotFound
+from gemini_core.model.billing import (
+    ANSWER_LIFE,
+    SYNC_JOB,
+    AlreadySubscribed,
+    Begun,
+    BillingFilter,
+    Concern,
+    EventState,
+    Grant,
+    GrantId,
+    Hint,
+    Received,
+    Standing,
+    Subject,
+    Subscription,
+)
+from gemini_core.model.ids import UserId, uuid7
+from gemini_core.model.requests import KEY_LIVES, Once
+
+T = TypeVar("T")
+SECOND = timedelta(seconds=1)
+DAY = timedelta(days=1)
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def world(request: pytest.FixtureRequest) -> BillingWorld:
+    return memory_world() if request.param == "memory" else postgres_world(request.getfixturevalue("engine"))
+
+
+def at_once(times: int, deed: Callable[[], T]) -> list[T | Failure]:
+    """The deed in so many threads at the same instant; failures are outcomes."""
+    barrier = Barrier(times)
+
+    def one(_: int) -> T | Failure:
+        barrier.wait()
+        try:
+            return deed()
+        except Failure as failure:
+            return failure
+
+    with ThreadPoolExecutor(times) as pool:
+        return list(pool.map(one, range(times)))
+
+
+def subscription(name: str = "sub_1", status: str = "active", *, price: str = PRICE, age: int = 1) -> Subscription:
+    return Subscription(id=name, status=status, prices=(price,), created_at=NOW - age * DAY, period_end=NOW + 10 * DAY)
+
+
+def sync(world: BillingWorld, user: UserId, *found: Subscription, now: datetime = NOW) -> Standing | None:
+    begun = world.subscriptions.begin_sync(user, now=now)
+    assert begun is not None
+    return world.subscriptions.apply(begun, found, TERMS, now=now)
+
+
+def hint(customer: str | None, *, matters: bool = True, concern: Concern | None = None) -> Hint:
+    return Hint(
+        event_id=f"evt_{uuid4().hex}",
+        kind="customer.subscription.updated",
+        happened_at=NOW,
+        matters=matters,
+        customer_id=customer,
+        subject=Subject("dispute", "du_1") if concern or customer is None else None,
+        concern=concern,
+    )
+
+
+def once(key: str = "key", **asked: str) -> Once:
+    made = Once.of(key, "subscribe", **asked)
+    assert made is not None
+    return made
+
+
+# --- checkouts --------------------------------------------------------------------------------------------------------
+
+
+def test_twenty_attempts_at_once_are_one_checkout(world: BillingWorld) -> None:
+    user = world.user()
+    begun = [each for each in at_once(20, lambda: world.begin(user)) if isinstance(each, Begun)]
+    assert len(begun) == 20
+    assert len({each.checkout.id for each in begun}) == 1
+    assert begun[0].customer.id is None
+    assert begun[0].customer.email == "a@b.example"
+
+
+def test_the_first_answer_of_the_gateway_is_kept(world: BillingWorld) -> None:
+    user = world.user()
+    first = world.opened(world.begin(user))
+    again = world.begin(user)
+    assert again.checkout == first.checkout
+    assert again.checkout.url
+    assert again.customer.id == f"cus_{user}"
+
+
+def test_an_expired_page_makes_way(world: BillingWorld) -> None:
+    user = world.user()
+    unanswered = world.begin(user)
+    assert world.begin(user, now=NOW + ANSWER_LIFE - SECOND).checkout.id == unanswered.checkout.id
+    assert world.begin(user, now=NOW + ANSWER_LIFE).checkout.id != unanswered.checkout.id
+
+
+def test_a_closed_checkout_makes_way(world: BillingWorld) -> None:
+    user = world.user()
+    first = world.opened(world.begin(user))
+    world.checkouts.close(first.checkout.id)
+    assert world.begin(user).checkout.id != first.checkout.id
+
+
+@pytest.mark.parametrize("status", ["active", "trialing", "past_due", "unpaid", "paused"])
+def test_whoever_has_something_alive_buys_nothing(world: BillingWorld, status: str) -> None:
+    user, _ = world.customer()
+    sync(world, user, subscription(status=status))
+    with pytest.raises(AlreadySubscribed):
+        world.begin(user)
+
+
+def test_a_granted_user_buys_nothing(world: BillingWorld) -> None:
+    user = world.user()
+    give(world, user)
+    with pytest.raises(AlreadySubscribed):
+        world.begin(user)
+
+
+@pytest.mark.parametrize("status", ["canceled", "incomplete_expired"])
+def test_what_has_ended_may_be_bought_anew(world: BillingWorld, status: str) -> None:
+    user, _ = world.customer()
+    sync(world, user, subscription(status=status))
+    assert world.begin(user).checkout.url is not None
+
+
+def test_nobody_buys_for_a_user_who_is_not_there(world: BillingWorld) -> None:
+    with pytest.raises(NotFound):
+        world.begin(UserId(uuid7(NOW)))
+
+
+def test_a_key_leads_to_its_checkout_again_for_a_day(world: BillingWorld) -> None:
+    user = world.user()
+    first = world.opened(world.begin(user, once=once()), once=once())
+    assert not first.replayed
+    sync(world, user, subscription())
+    again = world.begin(user, once=once())
+    assert again.replayed
+    assert again.checkout == first.checkout
+    with pytest.raises(AlreadySubscribed):
+        world.begin(user, now=NOW + KEY_LIVES, once=once())
+
+
+def test_a_key_is_not_good_for_another_request(world: BillingWorld) -> None:
+    user = world.user()
+    world.opened(world.begin(user, once=once()), once=once())
+    with pytest.raises(Invalid) as refused:
+        world.begin(user, once=once(other="yes"))
+    assert refused.value.code == "idempotency-key-reused"
+
+
+def test_the_same_key_at_the_same_instant_has_one_first(world: BillingWorld) -> None:
+    user = world.user()
+    begun = world.begin(user, once=once())
+    answers = [each for each in at_once(20, lambda: world.opened(begun, once=once())) if isinstance(each, Begun)]
+    assert len(answers) == 20
+    assert [each.replayed for each in answers].count(False) == 1
+    assert len({each.checkout.url for each in answers}) == 1
+
+
+def test_a_customer_deleted_at_the_gateway_is_followed_by_another(world: BillingWorld) -> None:
+    user, _ = world.customer()
+    before = world.checkouts.customer(user)
+    world.checkouts.forget_customer(before)
+    world.checkouts.forget_customer(before)
+    after = world.checkouts.customer(user)
+    assert (after.id, after.generation) == (None, before.generation + 1)
+
+
+# --- syncing ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_look_that_began_earlier_never_wins(world: BillingWorld) -> None:
+    user, _ = world.customer()
+    slow = world.subscriptions.begin_sync(user, now=NOW)
+    quick = world.subscriptions.begin_sync(user, now=NOW)
+    assert slow is not None
+    assert quick is not None
+    cancelled, active = [subscription(status="canceled")], [subscription()]
+    assert world.subscriptions.apply(quick, cancelled, TERMS, now=NOW) == Standing("basic")
+    assert world.subscriptions.apply(slow, active, TERMS, now=NOW) is None
+    assert world.plan(user) == Standing("basic")
+
+
+def test_looks_at_the_same_instant_have_different_numbers(world: BillingWorld) -> None:
+    user, _ = world.customer()
+    begun = at_once(20, lambda: world.subscriptions.begin_sync(user, now=NOW))
+    numbers = [each.number for each in begun if each is not None and not isinstance(each, Failure)]
+    assert sorted(numbers) == list(range(1, 21))
+
+
+def test_of_looks_applied_at_the_same_instant_the_last_begun_stays(world: BillingWorld) -> None:
+    user, _ = world.customer()
+    looks = [world.subscriptions.begin_sync(user, now=NOW) for _ in range(10)]
+    last = looks[-1]
+
+    def apply() -> None:
+        look = looks.pop()
+        assert look is not None
+        found = [subscription()] if look is last else [subscription(status="canceled")]
+        world.subscriptions.apply(look, found, TERMS, now=NOW)
+
+    at_once(10, apply)
+    assert world.plan(user) == Standing("pro")
+    assert [each.status for each in world.ledger.record(user).subscriptions] == ["active"]
+
+
+def test_the_whole_state_is_written_and_the_plan_with_it(world: BillingWorld) -> None:
+    user, customer = world.customer()
+    found = subscription()
+    assert sync(world, user, found, subscription("sub_0", "canceled", age=9)) == Standing("pro")
+    record = world.ledger.record(user)
+    assert record.customer_id == customer
+    assert record.synced_at == NOW
+    assert record.standing == world.plan(user) == Standing("pro")
+    assert record.subscriptions == (subscription("sub_0", "canceled", age=9), found)
+    assert sync(world, user) == Standing("basic")
+    assert world.ledger.record(user).subscriptions == ()
+
+
+def test_a_subscription_to_something_else_gives_nothing(world: BillingWorld) -> None:
+    user, _ = world.customer()
+    assert sync(world, user, subscription(price="price_other")) == Standing("basic")
+
+
+def test_a_second_alive_subscription_is_flagged_until_it_is_gone(world: BillingWorld) -> None:
+    user, _ = world.customer()
+    sync(world, user, subscription(), subscription("sub_2", age=0))
+    assert [(flag.concern, flag.about) for flag in world.ledger.record(user).flags] == [(Concern.DUPLICATE, "sub_2")]
+    page = world.ledger.list_records(BillingFilter(duplicates=True), limit=10, after=None)
+    assert [record.user_id for record in page.items] == [user]
+    sync(world, user, subscription(), subscription("sub_2", "canceled", age=0))
+    assert world.ledger.record(user).flags == ()
+
+
+def test_a_paid_checkout_is_closed(world: BillingWorld) -> None:
+    user, _ = world.customer()
+    before = world.begin(user).checkout.id
+    sync(world, user, subscription())
+    sync(world, user, subscription(status="canceled"))
+    assert world.begin(user).checkout.id != before
+
+
+def test_who_never_was_a_customer_is_not_looked_at(world: BillingWorld) -> None:
+    user = world.user()
+    assert world.subscriptions.begin_sync(user, now=NOW) is None
+    assert world.events.request_sync(user, now=NOW) is None
+    world.begin(user)
+    assert world.subscriptions.begin_sync(user, now=NOW) is None
+
+
+def test_a_buried_customer_is_found_by_late_events(world: BillingWorld) -> None:
+    user, customer = world.customer()
+    world.subscriptions.bury(user, now=NOW)
+    world.subscriptions.bury(user, now=NOW)
+    assert world.events.receive(hint(customer), now=NOW).state is EventState.RECEIVED
+    begun = world.subscriptions.begin_sync(user, now=NOW)
+    assert begun is not None
+    assert begun.buried
+
+
+# --- grants -----------------------------------------------------------------------------------------------------------
+
+
+def give(world: BillingWorld, user: UserId, until: datetime | None = None) -> Standing:
+    grant = Grant(id=GrantId(uuid7(NOW)), user_id=user, until=until, reason="friend", by="op", created_at=NOW)
+    return world.subscriptions.grant(grant, TERMS, now=NOW)
+
+
+def test_a_grant_survives_a_cancellation_and_a_subscription_survives_a_grant(world: BillingWorld) -> None:
+    user, _ = world.customer()
+    assert give(world, user, NOW + DAY) == Standing("pro", NOW + DAY)
+    assert sync(world, user, subscription(status="canceled")) == Standing("pro", NOW + DAY)
+    assert sync(world, user, subscription()) == Standing("pro")
+    assert len(world.subscriptions.revoke(user, TERMS, now=NOW)) == 1
+    assert world.plan(user) == Standing("pro")
+    assert world.subscriptions.revoke(user, TERMS, now=NOW) == []
+
+
+def test_grants_and_looks_at_the_same_instant_both_count(world: BillingWorld) -> None:
+    for _ in range(5):
+        user, _ = world.customer()
+        begun = world.subscriptions.begin_sync(user, now=NOW)
+        assert begun is not None
+        cancelled = [subscription(f"sub_{user}", "canceled")]
+        deeds = [
+            lambda u=user: give(world, u),
+            lambda b=begun, c=cancelled: world.subscriptions.apply(b, c, TERMS, now=NOW),
+        ]
+        at_once(2, lambda d=deeds: d.pop()())  # type: ignore[misc]
+        assert world.plan(user) == Standing("pro")
+
+
+def test_nothing_is_granted_to_nobody(world: BillingWorld) -> None:
+    nobody = UserId(uuid7(NOW))
+    with pytest.raises(NotFound):
+        give(world, nobody)
+    with pytest.raises(NotFound):
+        world.subscriptions.revoke(nobody, TERMS, now=NOW)
+
+
+# --- events -----------------------------------------------------------------------------------------------------------
+
+
+def test_fifty_copies_of_an_event_promise_one_look(world: BillingWorld) -> None:
+    _, customer = world.customer()
+    event = hint(customer)
+    answers = [each for each in at_once(50, lambda: world.events.receive(event, now=NOW)) if isinstance(each, Received)]
+    assert len(answers) == 50
+    assert len([each for each in answers if each.job]) == 1
+    assert len(world.jobs.list_jobs(state=None, kind=SYNC_JOB, limit=100, after=None).items) == 1
+
+
+def test_a_thousand_events_of_a_customer_promise_one_look_before_it_begins(world: BillingWorld) -> None:
+    user, customer = world.customer()
+    jobs = [world.events.receive(hint(customer), now=NOW).job for _ in range(100)]
+    assert len([job for job in jobs if job]) == 1
+    assert world.subscriptions.begin_sync(user, now=NOW) is not None
+    assert world.events.receive(hint(customer), now=NOW).job is not None
+    jobs_written = world.jobs.list_jobs(state=None, kind=SYNC_JOB, limit=100, after=None).items
+    assert sorted(job.due_at - job.created_at > SECOND / 2 for job in jobs_written) == [False, True]
+
+
+def test_an_event_is_done_when_a_look_that_began_after_it_is_written(world: BillingWorld) -> None:
+    user, customer = world.customer()
+    before, after = hint(customer), hint(customer)
+    world.events.receive(before, now=NOW)
+    look = world.subscriptions.begin_sync(user, now=NOW)
+    assert look is not None
+    world.events.receive(after, now=NOW)
+    assert world.events.show(before.event_id).state is EventState.RECEIVED
+    world.subscriptions.apply(look, [], TERMS, now=NOW)
+    assert world.events.show(before.event_id).state is EventState.DONE
+    assert world.events.show(after.event_id).state is EventState.RECEIVED
+
+
+def test_an_event_that_is_done_promises_nothing_more(world: BillingWorld) -> None:
+    user, customer = world.customer()
+    event = hint(customer)
+    world.events.receive(event, now=NOW)
+    sync(world, user)
+    assert world.events.receive(event, now=NOW) == Received(EventState.DONE)
+
+
+def test_an_event_whose_look_failed_is_promised_anew(world: BillingWorld) -> None:
+    user, customer = world.customer()
+    event = hint(customer)
+    world.events.receive(event, now=NOW)
+    assert world.subscriptions.begin_sync(user, now=NOW) is not None  # and then the gateway did not answer
+    again = world.events.receive(event, now=NOW + SECOND)
+    assert again.state is EventState.RECEIVED
+    assert again.job is not None
+
+
+@pytest.mark.parametrize("matters", [True, False])
+def test_events_of_strangers_and_of_no_matter_are_kept_as_ignored(world: BillingWorld, matters: bool) -> None:
+    _, customer = world.customer()
+    event = hint("cus_stranger" if matters else customer, matters=matters)
+    assert world.events.receive(event, now=NOW) == Received(EventState.IGNORED)
+    assert world.events.show(event.event_id).state is EventState.IGNORED
+
+
+def test_an_event_that_names_nobody_is_resolved(world: BillingWorld) -> None:
+    user, customer = world.customer()
+    about_ours, about_nobody = hint(None, concern=Concern.DISPUTE), hint(None)
+    assert world.events.receive(about_ours, now=NOW).job is not None
+    assert world.events.receive(about_nobody, now=NOW).job is not None
+    assert world.events.resolve(about_ours.event_id, customer, now=NOW) is not None
+    assert world.events.resolve(about_nobody.event_id, None, now=NOW) is None
+    assert world.events.show(about_ours.event_id).customer_id == customer
+    assert world.events.show(about_nobody.event_id).state is EventState.IGNORED
+    assert [(flag.concern, flag.about) for flag in world.ledger.record(user).flags] == [(Concern.DISPUTE, "du_1")]
+
+
+def test_flags_stay_until_the_operator_has_looked(world: BillingWorld) -> None:
+    user, customer = world.customer()
+    world.events.receive(hint(customer, concern=Concern.REFUND), now=NOW)
+    sync(world, user, subscription())
+    page = world.ledger.list_records(BillingFilter(flagged=True), limit=10, after=None)
+    assert [record.user_id for record in page.items] == [user]
+    assert world.ledger.clear_flags(user) == 1
+    assert world.ledger.list_records(BillingFilter(flagged=True), limit=10, after=None).items == ()
+
+
+def test_events_are_listed_latest_first_page_by_page(world: BillingWorld) -> None:
+    user, customer = world.customer()
+    made = [hint(customer) for _ in range(5)]
+    for number, event in enumerate(made):
+        world.events.receive(event, now=NOW + number * SECOND)
+    world.events.receive(hint("cus_stranger"), now=NOW)
+    found: list[str] = []
+    after: tuple[str, ...] | None = None
+    while True:
+        page = world.events.list_events(state=EventState.RECEIVED, user=user, limit=2, after=after)
+        found += [event.id for event in page.items]
+        if (after := page.next) is None:
+            break
+    assert found == [event.event_id for event in reversed(made)]
+
+
+# --- looking and reconciling ------------------------------------------------------------------------------------------
+
+
+def test_users_are_listed_by_what_is_asked(world: BillingWorld) -> None:
+    first, second = world.customer()[0], world.customer()[0]
+    granted = world.user()
+    give(world, granted)
+    sync(world, first, subscription("sub_a"))
+    sync(world, second, subscription("sub_b", "past_due"), now=NOW - DAY)
+
+    def listed(**which: object) -> set[UserId]:
+        page = world.ledger.list_records(BillingFilter(**which), limit=10, after=None)  # type: ignore[arg-type]
+        return {record.user_id for record in page.items}
+
+    assert listed() == {first, second, granted}
+    assert listed(status="past_due") == {second}
+    assert listed(stale_before=NOW) == {second}
+    page = world.ledger.list_records(BillingFilter(), limit=2, after=None)
+    rest = world.ledger.list_records(BillingFilter(), limit=2, after=page.next)
+    assert [record.user_id for record in (*page.items, *rest.items)] == sorted({first, second, granted})
+    assert rest.next is None
+
+
+def test_customers_worth_a_look_are_found(world: BillingWorld) -> None:
+    def overdue(now: datetime = NOW) -> set[UserId]:
+        return set(world.reconciliation.overdue(looked_before=NOW - DAY, now=now, limit=10))
+
+    user, customer = world.customer()
+    assert overdue() == {user}  # never looked at
+    sync(world, user, subscription())
+    assert overdue() == set()
+    assert overdue(now=NOW + 11 * DAY) == {user}  # the period is over
+    world.events.receive(hint(customer), now=NOW)
+    assert overdue() == {user}  # an event is not done
+    sync(world, user, subscription(), now=NOW - 2 * DAY)
+    assert overdue() == {user}  # not looked at for long
+
+
+def test_the_cursor_never_moves_back(world: BillingWorld) -> None:
+    assert world.reconciliation.cursor() is None
+    world.reconciliation.move_cursor(NOW)
+    world.reconciliation.move_cursor(NOW - DAY)
+    assert world.reconciliation.cursor() == NOW
+
+
+def test_a_customer_is_linked_to_one_user_only(world: BillingWorld) -> None:
+    user, taken = world.customer()
+    other = world.user()
+    world.ledger.link(other, "cus_found", now=NOW)
+    world.ledger.link(other, "cus_found", now=NOW)
+    assert world.ledger.record(other).customer_id == "cus_found"
+    with pytest.raises(Conflict):
+        world.ledger.link(other, taken, now=NOW)
+    with pytest.raises(Conflict):
+        world.ledger.link(user, "cus_another", now=NOW)
+    with pytest.raises(NotFound):
+        world.ledger.link(UserId(uuid7(NOW)), "cus_third", now=NOW)
