@@ -35,6 +35,9 @@ TRESPASSES = {
     "Gemini in the queue": ("adapters/queue/__init__.py", "from google import genai", "Gemini has one door"),
     "Stripe in the API": ("adapters/http/__init__.py", "import stripe", "Stripe has one door"),
     "Redis in the queue": ("adapters/queue/__init__.py", "import redis", "Redis has one door"),
+    "a JWT in the API": ("adapters/http/__init__.py", "import jwt", "Signing tokens has one door"),
+    "argon2 in the API": ("adapters/http/__init__.py", "import argon2", "Hashing passwords has one door"),
+    "phone numbers in SQL": ("adapters/persistence/__init__.py", "import phonenumbers", "Reading phone numbers"),
     "Click in the wiring": ("adapters/wiring.py", "import click", "The command line has one door"),
     "the container in the API": (
         "adapters/http/__init__.py",

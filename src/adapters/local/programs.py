@@ -67,8 +67,8 @@ class Program:
     def start(self) -> None:
         """Returns once it is ready."""
         process = self._spawn()
-        until(lambda: process.poll() is not None or self._ready(), within=PATIENCE, every=0.05)
-        if process.poll() is not None or not self._ready():
+        spoke = until(lambda: process.poll() is not None or self._ready(), within=PATIENCE, every=0.05)
+        if not spoke or process.poll() is not None:
             self.stop()
             raise LocalFault(f"{self.name} does not start; its last words are above.")
 

@@ -87,8 +87,8 @@ class Server(ABC):
                 environ=ENVIRONMENT,
                 folder=folder,
             )
-        until(lambda: process.poll() is not None or self._ready(), within=PATIENCE)
-        if process.poll() is None and self._ready():
+        spoke = until(lambda: process.poll() is not None or self._ready(), within=PATIENCE)
+        if spoke and process.poll() is None:
             return True
         self.kill()
         return False
