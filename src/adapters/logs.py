@@ -9,6 +9,7 @@ import logging
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
+from functools import lru_cache
 from typing import Any, Literal, TextIO
 
 import structlog
@@ -31,6 +32,7 @@ _SECRET_VALUE = re.compile(
     r"|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)"  # user:password in a URL
     r"|(?<=[?&]key=)[^&\s]+"
 )
+_SHORTEST_SECRET = 12
 _TALKATIVE = ("httpx", "httpx2", "httpcore", "httpcore2", "urllib3", "stripe", "google_genai", "kombu", "amqp")
 
 
@@ -84,11 +86,16 @@ def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutab
     return event
 
 
+@lru_cache(1024)
+def _is_secret(key: str) -> bool:
+    return _SECRET_KEY.search(key) is not None
+
+
 def _clean(key: str, value: Any) -> Any:
-    if value and _SECRET_KEY.search(key):
+    if value and _is_secret(key):
         return REDACTED
     if isinstance(value, str):
-        return _SECRET_VALUE.sub(REDACTED, value)
+        return value if len(value) < _SHORTEST_SECRET else _SECRET_VALUE.sub(REDACTED, value)
     if isinstance(value, Mapping):
         return {name: _clean(str(name), inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):

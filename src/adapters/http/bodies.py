@@ -71,7 +71,7 @@ def _parse(data: bytes) -> Any:
     if _depth_exceeds(data, MAX_DEPTH):
         raise Invalid("The body is nested too deeply.", FieldError("", "is nested too deeply", "too_deep"))
     try:
-        value = json.loads(data.decode(), object_pairs_hook=_object)
+        value = _decoder.decode(data.decode())
     except (UnicodeDecodeError, json.JSONDecodeError):
         raise falcon.MediaMalformedError("JSON") from None
     except ValueError:  # an integer of thousands of digits
@@ -100,6 +100,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
         raise Invalid.field(_printable(twice), "is given twice", "duplicate")
     return found
+
+
+_decoder = json.JSONDecoder(object_pairs_hook=_object)
 
 
 def _unfit(value: Any, path: str) -> Iterator[FieldError]:

@@ -3,6 +3,7 @@
 import re
 import secrets
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 
@@ -11,6 +12,7 @@ import falcon
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _WITH_PORT: Final = re.compile(r"\[([^\]]*)\](?::\d+)?|([\d.]+):\d+")
 _MAX_USER_AGENT: Final = 512
+_NOWHERE: Final = ("0.0.0.0", "0.0.0.0")  # noqa: S104 - called through a Unix socket
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +44,19 @@ def client(req: falcon.Request, trusted_proxies: int) -> Client:
     if trusted_proxies:
         forwarded = req.get_header("X-Forwarded-For", default="").split(",")[-trusted_proxies:]
         hops = [*forwarded, *hops]
-    address = next((found for hop in hops if (found := _address(hop))), IPv4Address(0))
+    ip, network = next((place for hop in hops if (place := _place(hop))), _NOWHERE)
     agent = req.get_header("User-Agent", default="")[:_MAX_USER_AGENT]
-    return Client(str(address), _network(address), "".join(filter(str.isprintable, agent)))
+    return Client(ip, network, agent if agent.isprintable() else "".join(filter(str.isprintable, agent)))
+
+
+@lru_cache(4096)
+def _place(hop: str) -> tuple[str, str] | None:
+    """The address in a hop, and its network."""
+    address = _address(hop)
+    if address is None:
+        return None
+    network = address if address.version == 4 else ip_network((int(address), 64), strict=False)
+    return str(address), str(network)
 
 
 def _address(hop: str) -> IPv4Address | IPv6Address | None:
@@ -58,7 +70,3 @@ def _address(hop: str) -> IPv4Address | IPv6Address | None:
     if isinstance(address, IPv4Address):
         return address
     return address.ipv4_mapped or IPv6Address(int(address))  # without a zone
-
-
-def _network(address: IPv4Address | IPv6Address) -> str:
-    return str(address) if address.version == 4 else str(ip_network((int(address), 64), strict=False))

@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import socket
+import sys
 import threading
 from typing import Any, Final
 
@@ -14,10 +15,10 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server import Server
 
-from gemini_core.errors import Unavailable
+from gemini_core.errors import Failure, Unavailable
 
 STOP_SECONDS: Final = 10
-_HEADER_SECONDS: Final = 20
+_IDLE_SECONDS: Final = 75  # more than the minute after which load balancers give up a connection
 _HEADER_BYTES: Final = 64 * 1024
 _BACKLOG: Final = 2048
 # Granian counts connections here, idle ones too. More than threads, so that idle connections keep nobody waiting.
@@ -31,11 +32,11 @@ def serve(target: str, *, host: str, port: int, processes: int, threads: int) ->
     called in each worker process. A worker that dies is replaced. Raises `Unavailable` where it cannot
     listen, and `SystemExit` when the workers die again and again.
     """
-    _refuse_taken_port(host, port)
+    address = _free_address(host, port)
     _raise_open_files(threads * _CONNECTIONS_PER_THREAD)
     Server(
         target,
-        address=host,
+        address=address,
         port=port,
         interface=Interfaces.WSGI,
         workers=processes,
@@ -43,7 +44,7 @@ def serve(target: str, *, host: str, port: int, processes: int, threads: int) ->
         backpressure=threads * _CONNECTIONS_PER_THREAD,
         backlog=_BACKLOG,
         http=HTTPModes.http1,
-        http1_settings=HTTP1Settings(header_read_timeout=_HEADER_SECONDS * 1000, max_buffer_size=_HEADER_BYTES),
+        http1_settings=HTTP1Settings(header_read_timeout=_IDLE_SECONDS * 1000, max_buffer_size=_HEADER_BYTES),
         websockets=False,
         respawn_failed_workers=True,
         workers_kill_timeout=STOP_SECONDS,
@@ -74,18 +75,25 @@ def stop_signal() -> threading.Event:
 
 def _load(target: str) -> Any:
     module, _, function = target.partition(":")
-    return getattr(importlib.import_module(module), function)()
+    try:
+        return getattr(importlib.import_module(module), function)()
+    except Failure as failure:
+        sys.exit(failure.detail)
 
 
-def _refuse_taken_port(host: str, port: int) -> None:
-    """Granian shares its port (SO_REUSEPORT): a second server would silently take half of the first one's calls."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            trial.bind((host, port))
-        except OSError as error:
-            raise Unavailable(f"Cannot listen on {host}:{port}: {error.strerror}.") from None
+def _free_address(host: str, port: int) -> str:
+    """The host's IP address, if nobody listens there yet.
+
+    Granian shares its port (SO_REUSEPORT): a second server would silently take half of the first one's calls.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, socket.SOCK_STREAM) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind(address)
+    except OSError as error:
+        raise Unavailable(f"Cannot listen on {host}:{port}: {error.strerror}.") from None
+    return str(address[0])
 
 
 def _raise_open_files(wanted: int) -> None:
