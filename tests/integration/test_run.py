@@ -1,0 +1,151 @@
+"""`gemini-backend dev`, as `./run` starts it: everything comes up, is kept up, and goes away."""
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from adapters.local.processes import free_port, until
+
+PROGRAM = [sys.executable, "-c", "from adapters.wiring import main; main()"]
+SOURCE = Path(__file__).parents[2] / "src"
+
+
+class Dev:
+    """A running `gemini-backend dev` with its lines so far."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port(0) or 0
+        self.environ = environ(DATA_DIR=str(folder / "data"), PORT=str(self.port))
+        self.process = subprocess.Popen(
+            [*PROGRAM, "dev"], env=self.environ, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        self.lines: list[str] = []
+
+    def read_until(self, words: str) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line)
+            if words in line:
+                return
+        pytest.fail(f"ended without saying {words!r}:\n{''.join(self.lines)}")
+
+    def get(self, path: str) -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().status
+        finally:
+            connection.close()
+
+    def end(self, how: signal.Signals) -> int:
+        """Reads what it still says, so that it never waits for a reader."""
+        self.process.send_signal(how)
+        rest, _ = self.process.communicate(timeout=60)
+        self.lines.append(rest)
+        return self.process.returncode
+
+
+def environ(**variables: str) -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], "PYTHONPATH": str(SOURCE), **variables}
+
+
+def descendants(pid: int) -> dict[int, str]:
+    """Command lines of all processes below this one, by process id."""
+    found: dict[int, str] = {}
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in map(int, task.read_text().split()):
+            command = Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            found |= {child: command} | descendants(child)
+    return found
+
+
+def ended(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+@pytest.fixture
+def dev(open_folder: Path) -> Iterator[Dev]:
+    running = Dev(open_folder)
+    try:
+        running.read_until("Ready after")
+        yield running
+    finally:
+        if running.process.poll() is None:
+            running.end(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_everything_starts_and_a_signal_ends_it_without_a_rest(dev: Dev, how: signal.Signals) -> None:
+    assert dev.get("/readyz/") == 200
+    below = descendants(dev.process.pid)
+    for program in ("postgres", "valkey-server", "stripe_sandbox", "worker", "serve"):
+        assert any(program in command for command in below.values()), below
+
+    assert dev.end(how) == 0
+
+    assert [pid for pid in below if not ended(pid)] == []
+    assert "Traceback" not in "".join(dev.lines)
+
+
+def test_a_killed_supervisor_leaves_nothing_behind_and_is_no_obstacle_to_the_next(dev: Dev, open_folder: Path) -> None:
+    below = descendants(dev.process.pid)
+    dev.end(signal.SIGKILL)
+    assert until(lambda: all(ended(pid) for pid in below), within=20), [below[pid] for pid in below if not ended(pid)]
+
+    following = Dev(open_folder)
+    try:
+        following.read_until("Ready after")
+    finally:
+        following.end(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("program", ["worker", "serve", "postgres", "valkey-server"])
+def test_a_child_that_dies_is_started_again_and_that_is_said(dev: Dev, program: str) -> None:
+    victim = next(pid for pid, command in descendants(dev.process.pid).items() if program in command)
+    os.kill(victim, signal.SIGKILL)
+    dev.read_until("killed by SIGKILL): starting it again.")
+    dev.read_until("is back.")
+    assert until(lambda: dev.get("/readyz/") == 200, within=20)
+
+
+def test_a_second_supervisor_of_the_same_data_is_refused_and_further_processes_find_the_servers(dev: Dev) -> None:
+    told = run("dev", **dev.environ)
+    assert told == (1, f"DATA_DIR: another `gemini-backend dev` runs on {dev.environ['DATA_DIR']} already.")
+    assert run("migrate", **dev.environ) == (0, "The database is up to date.")
+
+
+def run(command: str, **variables: str) -> tuple[int, str]:
+    """Exit code and what was said, in one line."""
+    done = subprocess.run(
+        [*PROGRAM, command], env=environ(**variables), capture_output=True, text=True, check=False, timeout=60
+    )
+    said = (done.stdout + done.stderr).strip()
+    assert "\n" not in said, said
+    return done.returncode, said.removeprefix("gemini-backend: ")
+
+
+def test_a_wrong_setting_stops_the_start_with_one_sentence() -> None:
+    assert run("dev", APP_ENV="staging") == (2, "APP_ENV must be development or production, not 'staging'.")
+
+
+def test_a_taken_port_stops_the_start_with_one_sentence(open_folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        told = run("dev", PORT=str(port), DATA_DIR=str(open_folder / "data"))
+    assert told == (1, f"PORT: the API cannot listen on 127.0.0.1:{port}: Address already in use.")
+
+
+def test_a_command_that_finds_no_servers_says_what_is_missing(open_folder: Path) -> None:
+    home = open_folder / "data"
+    told = run("migrate", DATA_DIR=str(home))
+    assert told == (1, f"DATABASE_URL is not set, and no `gemini-backend dev` runs on {home}.")
