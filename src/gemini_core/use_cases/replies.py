@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from gemini_core.errors import NotFound
 from gemini_core.model.billing import Plans
 from gemini_core.model.chat import (
     Answer,
@@ -16,6 +17,7 @@ from gemini_core.model.chat import (
     ReplyError,
     ReplyEvent,
     ReplyEventKind,
+    Role,
     Status,
     Timeouts,
     Usage,
@@ -174,6 +176,8 @@ class FollowReply:
         `NotFound` at once (also for a message that is no reply), `Unavailable` while both store and log are away.
         """
         message = self.messages.show(reader, room, reply)
+        if message.role is not Role.MODEL:
+            raise NotFound("There is no such reply.")
         return _Following(self, reader, message, patience).events(after)
 
 

@@ -1,0 +1,44 @@
+"""Replies, followed event by event."""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import falcon
+
+from adapters.http import events
+from adapters.http.events import Event
+from gemini_core.core import Core
+from gemini_core.errors import NotFound
+from gemini_core.model.accounts import Caller
+from gemini_core.model.chat import Message, ReplyEvent
+
+
+class Streams:
+    """Answers with a reply's events. `show` makes a message's answer."""
+
+    def __init__(self, core: Core, stopping: threading.Event, show: Callable[[Message], Any]) -> None:
+        self._core = core
+        self._stopping = stopping
+        self._show = show
+
+    def send(
+        self, req: falcon.Request, resp: falcon.Response, caller: Caller, reply: Message, *, after: str = ""
+    ) -> None:
+        """The events of `reply` after the event `after`. Raises `NotFound` for a message that is no reply."""
+        happening = self._core.follow_reply(caller.user_id, reply.chatroom_id, reply.id, after=after)
+        resp.status = falcon.HTTP_200
+        resp.data = None
+        events.send(req, resp, self._events(happening), self._stopping)
+
+    def _events(self, happening: Iterator[ReplyEvent | None]) -> Iterator[Event | None]:
+        try:
+            for event in happening:
+                yield None if event is None else self._event(event)
+        except NotFound:
+            return  # The room was deleted under the reader: there is nothing more to come.
+
+    def _event(self, event: ReplyEvent) -> Event:
+        if event.message is not None:
+            return Event(str(event.at), event.kind, self._show(event.message))
+        return Event(str(event.at), event.kind, {"text": event.text} if event.text else {})
