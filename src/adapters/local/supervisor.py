@@ -109,7 +109,9 @@ def _start(setup: Setup, parts: list[Part]) -> None:
     environ = {**setup.environ, **made}
     _say("Migrating ...")
     Program("migrate", [*setup.program, "migrate"], environ).run()
-    begin(Program("worker", [*setup.program, "worker"], environ, grace=setup.worker_grace + 5, last_word=signal.SIGKILL))
+    worker, grace = [*setup.program, "worker"], setup.worker_grace + 5
+    # When we are killed there is nobody to wait for it; what it had is leased, and taken up by the next one.
+    begin(Program("worker", worker, environ, grace=grace, last_word=signal.SIGKILL))
     healthy = lambda: answers(setup.local_host, setup.port, "/healthz/")  # noqa: E731
     begin(Program("api", [*setup.program, "serve"], environ, ready=healthy))
     took = monotonic() - began
