@@ -90,6 +90,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "already-final": Kind(409, "The reply is final", "A reply that is complete, failed or cancelled does not change."),
     "no-subscription": Kind(409, "No subscription", "There is no subscription that this call could change or manage."),
     "unknown-customer": Kind(404, "No such customer", "The payment provider does not know this customer (any more)."),
+    "no-portal": Kind(409, "No portal", "This payment provider has no portal; the subscription is managed here alone."),
     "payments-unavailable": Kind(
         503, "Payments are unavailable for the moment", "The payment provider does not answer. Try again in a while."
     ),
