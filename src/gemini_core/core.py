@@ -1,14 +1,47 @@
 """The product's table of contents: every verb, by topic."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
+from uuid import UUID
 
+from gemini_core.model.accounts import (
+    CODE_PROVEN,
+    ERASE_ACCOUNT,
+    FORGET_STALE,
+    SEND_CODE,
+    SEND_NOTICE,
+    ChallengeId,
+    Purpose,
+)
 from gemini_core.model.billing import Plans
-from gemini_core.model.ids import JobId
+from gemini_core.model.ids import JobId, UserId
+from gemini_core.ports.accounts import (
+    AccessTokens,
+    AccountExport,
+    AuditLog,
+    Challenges,
+    Contacts,
+    Inbox,
+    KeyRing,
+    Limits,
+    Operators,
+    OtpSender,
+    PasswordHasher,
+    Passwords,
+    Sessions,
+    Users,
+)
+from gemini_core.model.jobs import Lease
 from gemini_core.ports.chat import LLMClient, MessageRepo, ReplyFeed, ReplyRepo, RoomListCache, RoomRepo, UsageRepo
 from gemini_core.ports.clock import Clock
 from gemini_core.ports.jobs import JobLedger, JobQueue, JobRepo, LeaseKeeper
+from gemini_core.use_cases.accounts.codes import CheckPassword, CountProof, DeliverCode, SendCode, SignUp, VerifyCode
+from gemini_core.use_cases.accounts.passwords import ChangePassword, ReplacePassword, ResetPassword, SendNotice
+from gemini_core.use_cases.accounts.profile import ChangeMe, DeleteMe, EraseAccount, ExportMe, ForgetStale, ShowMe
+from gemini_core.use_cases.accounts.rules import AccountRules, Gate
+from gemini_core.use_cases.accounts.sessions import Authenticate, EndAllSessions, EndSession, ListSessions, Refresh
 from gemini_core.use_cases.chat import (
     CancelReply,
     ChangeRoom,
@@ -21,8 +54,31 @@ from gemini_core.use_cases.chat import (
     ShowRoom,
     ShowUsage,
 )
-from gemini_core.use_cases.jobs import Handler, HeldLeases, KeepPromise, StartSchedule
+from gemini_core.use_cases.jobs import Deed, Handler, HeldLeases, KeepPromise, Recurring, StartSchedule
 from gemini_core.use_cases.replies import AnswerMessage, FollowReply, ModelChoice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountPorts:
+    """What accounts need of the world. `fallback` counts while `limits` is away. `inbox`: in development only."""
+
+    challenges: Challenges
+    users: Users
+    passwords: Passwords
+    sessions: Sessions
+    limits: Limits
+    fallback: Limits
+    access_tokens: AccessTokens
+    key_ring: KeyRing
+    sender: OtpSender
+    hasher: PasswordHasher
+    contacts: Contacts
+    audit: AuditLog
+    operators: Operators
+    inbox: Inbox | None = None
+    # Whatever else is held about a user, and what must be stopped elsewhere before an account is erased.
+    exports: tuple[AccountExport, ...] = ()
+    before_erasing: tuple[Callable[[UserId], None], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +86,7 @@ class Ports:
     """All that the core needs of the world. Adapters for every one of them ship; yours may take their place."""
 
     clock: Clock
+    accounts: AccountPorts
     # jobs
     jobs: JobRepo
     leases: LeaseKeeper
@@ -47,18 +104,39 @@ class Ports:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What the operator decides."""
+    """What the operator decides. `around` surrounds each piece of a worker's work, say with names for its log."""
 
     plans: Plans
     default_model: str
+    accounts: AccountRules
     choice: ModelChoice = ModelChoice()
     lease_for: timedelta = timedelta(seconds=15)
+    around: Callable[[Lease], AbstractContextManager[object]] = nullcontext
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Core:
     """Every verb a field: `core.send_message(author, room, "hi")`."""
 
+    clock: Clock
+    # accounts
+    sign_up: SignUp
+    send_code: SendCode
+    forgot_password: SendCode
+    verify_code: VerifyCode
+    authenticate: Authenticate
+    refresh: Refresh
+    list_sessions: ListSessions
+    end_session: EndSession
+    end_all_sessions: EndAllSessions
+    change_password: ChangePassword
+    reset_password: ResetPassword
+    show_me: ShowMe
+    change_me: ChangeMe
+    delete_me: DeleteMe
+    export_me: ExportMe
+    access_tokens: AccessTokens
+    inbox: Inbox | None
     # chat
     create_room: CreateRoom
     list_rooms: ListRooms
@@ -81,10 +159,50 @@ class Core:
 
 def build(ports: Ports, policy: Policy) -> Core:
     """The product, on these ports."""
-    handlers: dict[str, Handler] = {**_chat_handlers(ports, policy)}
+    handlers: dict[str, Handler] = {**_chat_handlers(ports, policy), **_account_handlers(ports, policy)}
     held = HeldLeases(ports.leases, policy.lease_for)
     plans, clock = policy.plans, ports.clock
+    accounts, rules, queue = ports.accounts, policy.accounts, ports.queue
+    gate = Gate(accounts.limits, accounts.fallback)
+    replace = ReplacePassword(rules=rules, passwords=accounts.passwords, hasher=accounts.hasher, gate=gate, queue=queue)
     return Core(
+        clock=clock,
+        sign_up=SignUp(
+            rules=rules,
+            clock=clock,
+            contacts=accounts.contacts,
+            gate=gate,
+            hasher=accounts.hasher,
+            users=accounts.users,
+        ),
+        send_code=_send_code(Purpose.LOGIN, ports, policy),
+        forgot_password=_send_code(Purpose.RESET, ports, policy),
+        verify_code=VerifyCode(
+            rules=rules,
+            clock=clock,
+            contacts=accounts.contacts,
+            gate=gate,
+            challenges=accounts.challenges,
+            tokens=accounts.access_tokens,
+            queue=queue,
+        ),
+        authenticate=Authenticate(
+            rules=rules, clock=clock, tokens=accounts.access_tokens, gate=gate, sessions=accounts.sessions
+        ),
+        refresh=Refresh(rules=rules, clock=clock, tokens=accounts.access_tokens, gate=gate, sessions=accounts.sessions),
+        list_sessions=ListSessions(clock=clock, sessions=accounts.sessions),
+        end_session=EndSession(rules=rules, clock=clock, gate=gate, sessions=accounts.sessions),
+        end_all_sessions=EndAllSessions(rules=rules, clock=clock, gate=gate, sessions=accounts.sessions),
+        change_password=ChangePassword(
+            rules=rules, clock=clock, passwords=accounts.passwords, replace=replace, audit=accounts.audit
+        ),
+        reset_password=ResetPassword(rules=rules, clock=clock, passwords=accounts.passwords, replace=replace),
+        show_me=ShowMe(users=accounts.users),
+        change_me=ChangeMe(clock=clock, contacts=accounts.contacts, users=accounts.users),
+        delete_me=DeleteMe(rules=rules, clock=clock, users=accounts.users, gate=gate, queue=queue),
+        export_me=ExportMe(held=accounts.exports),
+        access_tokens=accounts.access_tokens,
+        inbox=accounts.inbox,
         create_room=CreateRoom(ports.rooms, ports.usage, ports.room_lists, plans, policy.default_model, clock),
         list_rooms=ListRooms(ports.rooms, ports.room_lists),
         show_room=ShowRoom(ports.rooms, ports.messages),
@@ -96,7 +214,7 @@ def build(ports: Ports, policy: Policy) -> Core:
         follow_reply=FollowReply(ports.messages, ports.feed),
         cancel_reply=CancelReply(ports.messages, ports.feed, ports.queue, clock),
         show_usage=ShowUsage(ports.usage, plans, clock),
-        keep_promise=KeepPromise(ports.jobs, ports.queue, held, handlers, clock),
+        keep_promise=KeepPromise(ports.jobs, ports.queue, held, handlers, clock, around=policy.around),
         start_schedule=StartSchedule(ports.jobs, handlers),
         held_leases=held,
         due_jobs=ports.leases.due,
@@ -105,7 +223,54 @@ def build(ports: Ports, policy: Policy) -> Core:
 
 
 def _chat_handlers(ports: Ports, policy: Policy) -> Mapping[str, Handler]:
-    reply = AnswerMessage(
-        ports.replies, ports.jobs, ports.llm, ports.feed, policy.plans, ports.clock, policy.choice
-    )
+    reply = AnswerMessage(ports.replies, ports.jobs, ports.llm, ports.feed, policy.plans, ports.clock, policy.choice)
     return {"reply": reply}
+
+
+def _send_code(purpose: Purpose, ports: Ports, policy: Policy) -> SendCode:
+    accounts = ports.accounts
+    return SendCode(
+        purpose=purpose,
+        rules=policy.accounts,
+        clock=ports.clock,
+        contacts=accounts.contacts,
+        limits=accounts.limits,
+        check=CheckPassword(passwords=accounts.passwords, hasher=accounts.hasher, audit=accounts.audit),
+        challenges=accounts.challenges,
+        queue=ports.queue,
+        at_once=_deliver_code(ports, policy) if accounts.inbox else None,
+    )
+
+
+def _deliver_code(ports: Ports, policy: Policy) -> DeliverCode:
+    accounts = ports.accounts
+    return DeliverCode(
+        rules=policy.accounts,
+        clock=ports.clock,
+        contacts=accounts.contacts,
+        challenges=accounts.challenges,
+        limits=accounts.limits,
+        sender=accounts.sender,
+    )
+
+
+def _account_handlers(ports: Ports, policy: Policy) -> Mapping[str, Handler]:
+    accounts, rules = ports.accounts, policy.accounts
+    deliver = _deliver_code(ports, policy)
+    count = CountProof(
+        rules=rules,
+        clock=ports.clock,
+        contacts=accounts.contacts,
+        challenges=accounts.challenges,
+        limits=accounts.limits,
+    )
+    erase = EraseAccount(users=accounts.users, before=accounts.before_erasing)
+    notify = SendNotice(rules=rules, users=accounts.users, sender=accounts.sender)
+    forget = ForgetStale(clock=ports.clock, users=accounts.users)
+    return {
+        SEND_CODE: Deed(ports.jobs, lambda lease: deliver(ChallengeId(lease.args["challenge"]))),
+        CODE_PROVEN: Deed(ports.jobs, lambda lease: count(ChallengeId(lease.args["challenge"]))),
+        ERASE_ACCOUNT: Deed(ports.jobs, lambda lease: erase(UserId(UUID(lease.args["user"])))),
+        SEND_NOTICE: Deed(ports.jobs, lambda lease: notify(UserId(UUID(lease.args["user"])))),
+        FORGET_STALE: Recurring(ports.jobs, lambda _: forget(), timedelta(hours=1)),
+    }

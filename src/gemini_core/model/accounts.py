@@ -16,7 +16,9 @@ from gemini_core.model.ids import JobId, SessionId, UserId
 ChallengeId = NewType("ChallengeId", str)
 SignupId = NewType("SignupId", str)
 
-SEND_CODE, CODE_PROVEN, ERASE_ACCOUNT, SEND_NOTICE = "send_code", "code_proven", "erase_account", "send_notice"
+# The kinds of promises.
+SEND_CODE, CODE_PROVEN, SEND_NOTICE = "send_code", "code_proven", "send_notice"
+ERASE_ACCOUNT, FORGET_STALE = "erase_account", "forget_stale"
 
 
 class Purpose(StrEnum):

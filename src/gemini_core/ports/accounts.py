@@ -111,6 +111,10 @@ class Users(Protocol):
         """Remove all that is left of a closed account. Doing it again changes nothing."""
         ...
 
+    def forget_stale(self, *, now: datetime) -> None:
+        """Remove what is of no more use: old sign-ups, finished challenges, sessions that ended long ago."""
+        ...
+
 
 class Passwords(Protocol):
     """Passwords as they are kept, hashed."""

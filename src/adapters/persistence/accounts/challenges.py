@@ -32,7 +32,8 @@ from gemini_core.model.ids import SessionId
 OPEN_CHALLENGE = text(
     f"""
     WITH account AS (
-        SELECT id, status, password_hash IS NOT NULL AS locked, credential_version FROM users WHERE mobile_number = :number
+        SELECT id, status, password_hash IS NOT NULL AS locked, credential_version
+        FROM users WHERE mobile_number = :number
     ), offered AS (
         {OFFERED}
     ), phone AS (
@@ -40,7 +41,9 @@ OPEN_CHALLENGE = text(
             recent_failures >= :suspicious_failures AND failed_at > :day_ago AS attacked
         FROM phones WHERE mobile_number = :number
     ), wanted AS (
-        SELECT coalesce((SELECT 's:' || id FROM offered WHERE id = CAST(:signup_id AS text)), 'n:' || :network) AS requester,
+        SELECT
+            coalesce((SELECT 's:' || id FROM offered WHERE id = CAST(:signup_id AS text)), 'n:' || :network)
+                AS requester,
             (SELECT id FROM offered) AS signup_id,
             coalesce((SELECT credential_version FROM account), 0) AS credential_version,
             coalesce((SELECT attacked FROM phone), false) AS attacked,
@@ -53,8 +56,8 @@ OPEN_CHALLENGE = text(
                 (SELECT :purpose = 'login' AND coalesce(id = CAST(:proven_signup AS text), true) FROM offered),
                 false) AS deliver
     ), opened AS (
-        INSERT INTO challenges AS c (mobile_number, purpose, requester, id, network, signup_id, credential_version, deliver,
-            digits, max_attempts, attempts, sends, made, reservation, asked_at)
+        INSERT INTO challenges AS c (mobile_number, purpose, requester, id, network, signup_id, credential_version,
+            deliver, digits, max_attempts, attempts, sends, made, reservation, asked_at)
         SELECT :number, :purpose, requester, :id, :network, signup_id, credential_version, deliver,
             CASE WHEN attacked THEN 8 ELSE 6 END, CASE WHEN attacked THEN least(3, :attempts) ELSE :attempts END,
             0, 1, 0, :reservation, :now
@@ -137,7 +140,8 @@ REDEEM = text(
         UPDATE challenges SET attempts = attempts + 1,
             redeemed_at = CASE WHEN mac = :mac AND expires_at > :now THEN CAST(:now AS timestamptz) END
         WHERE id = :challenge AND redeemed_at IS NULL AND attempts < max_attempts AND asked_at > :ceiling_from
-        RETURNING id, mobile_number, purpose, signup_id, credential_version, attempts, redeemed_at IS NOT NULL AS matched
+        RETURNING id, mobile_number, purpose, signup_id, credential_version, attempts,
+            redeemed_at IS NOT NULL AS matched
     ), account AS (
         SELECT u.id, u.credential_version, u.status FROM users u JOIN tried t ON t.mobile_number = u.mobile_number
     ), counted AS (
@@ -163,8 +167,8 @@ REDEEM = text(
             WHERE u.status = 'active' AND u.credential_version = (SELECT credential_version FROM proven)
         RETURNING {USER_COLUMNS}
     ), s AS (
-        INSERT INTO sessions AS s (id, user_id, counter, credential_version, ip, network, user_agent, created_at, rotated_at,
-            expires_at)
+        INSERT INTO sessions AS s (id, user_id, counter, credential_version, ip, network, user_agent, created_at,
+            rotated_at, expires_at)
         SELECT CAST(:session_id AS uuid), user_id, 0, version, :ip, :network, :user_agent, :now, :now, :session_ends
         FROM member
         RETURNING {SESSION_COLUMNS}
@@ -181,7 +185,8 @@ REDEEM = text(
     ), noted AS (
         INSERT INTO audit (at, event, user_id, session_id, number, ip, detail)
         SELECT :now, 'code.compared', (SELECT id FROM account), NULL::uuid, {masked("t.mobile_number")}, :ip,
-            jsonb_build_object('attempt', t.attempts, 'right', t.matched, 'purpose', t.purpose, 'challenge', left(t.id, 8))
+            jsonb_build_object(
+                'attempt', t.attempts, 'right', t.matched, 'purpose', t.purpose, 'challenge', left(t.id, 8))
         FROM tried t
         UNION ALL
         SELECT :now, 'account.created', user_id, NULL, {masked("mobile_number")}, :ip, '{{}}' FROM member
@@ -237,7 +242,8 @@ class SqlChallenges:
         if row.asked_at is None:  # somebody opened it this very moment
             return self.policy.resend_after
         rest = self.policy.code_ceiling if row.exhausted else self.policy.resend_after
-        return max(row.asked_at + rest - now, timedelta(seconds=1))
+        due: datetime = row.asked_at + rest
+        return max(due - now, timedelta(seconds=1))
 
     def find(self, number: str, client: Client, *, now: datetime) -> ChallengeId | None:
         values = {"number": number, "network": client.network, "ceiling_from": now - self.policy.code_ceiling}

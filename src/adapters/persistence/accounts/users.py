@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Engine, Row, text
@@ -46,7 +46,8 @@ CHANGE_PROFILE = text(
         WHERE u.id = :user AND u.status <> 'erasing' RETURNING {USER_COLUMNS}
     ), noted AS (
         INSERT INTO audit (at, event, user_id, session_id, ip, detail)
-        SELECT :now, 'account.changed', user_id, :session, :ip, jsonb_build_object('fields', CAST(:fields AS text)) FROM u
+        SELECT :now, 'account.changed', user_id, :session, :ip, jsonb_build_object('fields', CAST(:fields AS text))
+        FROM u
     )
     SELECT * FROM u
     """  # noqa: S608 - constants
@@ -63,7 +64,8 @@ CLOSE = text(
     ), u AS (
         UPDATE users SET status = 'erasing', mobile_number = users.id::text, name = NULL, email = NULL, username = NULL,
             password_hash = NULL, credential_version = credential_version + 1
-        FROM former WHERE users.id = former.id RETURNING users.id, credential_version, former.mobile_number AS former_number
+        FROM former WHERE users.id = former.id
+        RETURNING users.id, credential_version, former.mobile_number AS former_number
     ), ended AS (
         UPDATE sessions s SET ended_at = :now FROM u WHERE s.user_id = u.id AND s.ended_at IS NULL RETURNING s.id
     ), promised AS (
@@ -76,6 +78,12 @@ CLOSE = text(
     SELECT credential_version, ARRAY(SELECT id FROM ended) AS sessions FROM u
     """  # noqa: S608 - constants
 )
+FORGET_STALE = [
+    text("DELETE FROM signups WHERE created_at < :signups_from"),
+    text("DELETE FROM challenges WHERE asked_at < :challenges_from"),
+    # Ended sessions stay as long as live ones could: they tell from where the user is known.
+    text("DELETE FROM sessions WHERE rotated_at < :sessions_from"),
+]
 ERASE = text("DELETE FROM users WHERE id = :user AND status = 'erasing'")
 
 ACCOUNT_HASH = text(
@@ -129,7 +137,7 @@ CHANGE_BY_CALLER = text(
     CHANGE_SQL.format(
         source=f"""entitled AS (
             SELECT u.id FROM users u JOIN sessions s ON s.user_id = u.id
-            WHERE u.id = :user AND s.id = :session AND {LIVE})""",
+            WHERE u.id = :user AND s.id = :session AND {LIVE})""",  # noqa: S608 - constants
         event="password.changed",
         notice=SEND_NOTICE,
         masked=masked("mobile_number"),
@@ -141,7 +149,7 @@ CHANGE_BY_RESET = text(
             UPDATE challenges c SET spent_at = :now WHERE {RESET_OF} AND c.credential_version = :version
             RETURNING c.mobile_number
         ), entitled AS (
-            SELECT u.id FROM users u JOIN spent USING (mobile_number))""",
+            SELECT u.id FROM users u JOIN spent USING (mobile_number))""",  # noqa: S608 - constants
         event="password.reset",
         notice=SEND_NOTICE,
         masked=masked("mobile_number"),
@@ -160,6 +168,7 @@ class SqlUsers:
     """`Users`."""
 
     engine: Engine
+    policy: AccountPolicy
 
     def sign_up(self, signup: Signup, *, ip: str) -> None:
         values = {
@@ -224,6 +233,16 @@ class SqlUsers:
     def erase(self, user: UserId) -> None:
         with statement(self.engine) as connection:
             connection.execute(ERASE, {"user": user})
+
+    def forget_stale(self, *, now: datetime) -> None:
+        values = {
+            "signups_from": now - self.policy.signup_lives,
+            "challenges_from": now - timedelta(days=1),
+            "sessions_from": now - self.policy.session_lives,
+        }
+        with statement(self.engine) as connection:
+            for forget in FORGET_STALE:
+                connection.execute(forget, values)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from datetime import datetime
 from secrets import token_hex
 from unicodedata import normalize
 
-from gemini_core.errors import Forbidden, Invalid, Unauthenticated, Unavailable
+from gemini_core.errors import Forbidden, Invalid, NotFound, Unauthenticated, Unavailable
 from gemini_core.model.accounts import AuditEvent, Caller, ChallengeId, Client, User, password_changed_text
 from gemini_core.model.ids import JobId, UserId, uuid7
 from gemini_core.model.limits import Rule, Take
@@ -126,8 +126,11 @@ class SendNotice:
     sender: OtpSender
 
     def __call__(self, user: UserId) -> None:
-        """Raises `NotFound` for an account that is gone, `Unavailable`."""
-        number = self.users.show(user).mobile_number
+        """Raises `Unavailable`. An account that is gone meanwhile needs no notice."""
+        try:
+            number = self.users.show(user).mobile_number
+        except NotFound:
+            return
         try:
             self.sender.send(number, password_changed_text(self.rules.policy))
         except SendFailed as failure:

@@ -79,6 +79,18 @@ class EraseAccount:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ForgetStale:
+    """What nobody can use any more is not kept."""
+
+    clock: Clock
+    users: Users
+
+    def __call__(self) -> None:
+        """Raises `Unavailable`."""
+        self.users.forget_stale(now=self.clock.now())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExportMe:
     """Users get everything that is held about them."""
 

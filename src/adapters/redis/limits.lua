@@ -1,0 +1,104 @@
+-- One request's demand, checked as a whole and taken as a whole. See `Take` in gemini_core/model/limits.py.
+-- KEYS: own rules, shared rules, three per budget (unproven, proven, noted), spreads, two for the session, in this order.
+-- ARGV[1]: the demand as JSON; times in milliseconds.
+-- Answers {revoked, index of the full own rule, ms until it has room, name withheld, name noted}.
+local demand = cjson.decode(ARGV[1])
+local now, token = demand.now, demand.token
+local used = 0
+
+local function key()
+    used = used + 1
+    return KEYS[used]
+end
+
+local function keyed(rules)
+    for _, rule in ipairs(rules) do rule.key = key() end
+end
+
+keyed(demand.own)
+keyed(demand.shared)
+for _, budget in ipairs(demand.budgets) do budget.key, budget.proven, budget.noted = key(), key(), key() end
+keyed(demand.spreads)
+
+if demand.session ~= cjson.null then
+    local ended, minimum = redis.call('EXISTS', key()), redis.call('GET', key())
+    if ended == 1 then return {1, 0, 0, '', ''} end
+    if minimum then
+        local version, kept = string.match(minimum, '^(%d+) (.*)$')
+        if demand.session.version < tonumber(version) and demand.session.id ~= kept then return {1, 0, 0, '', ''} end
+    end
+end
+
+-- How long until the rule has room; nil if it has.
+local function wait(rule)
+    if rule.limit < 1 then return rule.window end
+    if rule.exact then
+        redis.call('ZREMRANGEBYSCORE', rule.key, '-inf', now - rule.window)
+        if redis.call('ZCARD', rule.key) < rule.limit then return nil end
+        local entry = redis.call('ZRANGE', rule.key, -rule.limit, -rule.limit, 'WITHSCORES')
+        return tonumber(entry[2]) + rule.window - now
+    end
+    rule.due = math.max(tonumber(redis.call('GET', rule.key) or 0), now) + rule.window / rule.limit
+    local early = rule.due - rule.window - now
+    if early > 0 then return early end
+    return nil
+end
+
+local function take(rule)
+    if rule.exact then
+        redis.call('ZADD', rule.key, now, token)
+        redis.call('PEXPIRE', rule.key, rule.window)
+    else
+        redis.call('SET', rule.key, string.format('%.3f', rule.due), 'PX', math.max(1, math.ceil(rule.due - now)))
+    end
+end
+
+for index, rule in ipairs(demand.own) do
+    local rest = wait(rule)
+    if rest then return {0, index, math.max(1, math.ceil(rest)), '', ''} end
+end
+
+local function full()
+    for _, rule in ipairs(demand.shared) do
+        if wait(rule) then return rule.name end
+    end
+end
+
+local function over_budget()
+    for _, budget in ipairs(demand.budgets) do
+        local since = '(' .. string.format('%.0f', now - budget.window)
+        local unproven = redis.call('ZCOUNT', budget.key, since, '+inf')
+        local proven = redis.call('ZCOUNT', budget.proven, since, '+inf')
+        if unproven >= math.max(budget.floor, math.floor(budget.share * proven)) then return budget.name end
+    end
+    for _, spread in ipairs(demand.spreads) do
+        redis.call('ZREMRANGEBYSCORE', spread.key, '-inf', now - spread.window)
+        local known = redis.call('ZSCORE', spread.key, spread.value)
+        if not known and redis.call('ZCARD', spread.key) >= spread.limit then return spread.name end
+    end
+end
+
+for _, rule in ipairs(demand.own) do take(rule) end
+
+local withheld, noted = full() or '', ''
+if withheld == '' then
+    noted = over_budget() or ''
+    if noted ~= '' and not demand.record_only then withheld, noted = noted, '' end
+end
+if withheld ~= '' then return {0, 0, 0, withheld, ''} end
+
+for _, rule in ipairs(demand.shared) do take(rule) end
+for _, budget in ipairs(demand.budgets) do
+    if noted ~= '' then
+        redis.call('ZADD', budget.noted, now, token)
+        redis.call('PEXPIRE', budget.noted, demand.day)
+    end
+    redis.call('ZREMRANGEBYSCORE', budget.key, '-inf', now - demand.day)
+    redis.call('ZADD', budget.key, now, token)
+    redis.call('PEXPIRE', budget.key, demand.day)
+end
+for _, spread in ipairs(demand.spreads) do
+    redis.call('ZADD', spread.key, now, spread.value)
+    redis.call('PEXPIRE', spread.key, spread.window)
+end
+return {0, 0, 0, '', noted}

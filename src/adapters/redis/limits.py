@@ -1,0 +1,142 @@
+"""Limits and ended sessions in Redis: one script, and so one round trip, per request."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from redis import Redis
+
+from adapters.redis.client import AWAY
+from gemini_core.errors import Unavailable
+from gemini_core.model.ids import unix_ms
+from gemini_core.model.limits import DAY, BudgetFigures, Ended, Refusal, Rule, Take, Taken
+
+TAKE = Path(__file__).with_suffix(".lua").read_text(encoding="utf-8")
+# The highest version wins, in whatever order two endings arrive.
+RAISE_VERSION = """
+    local held = redis.call('GET', KEYS[1])
+    if not held or tonumber(string.match(held, '^%d+')) < tonumber(ARGV[1]) then
+        redis.call('SET', KEYS[1], ARGV[1] .. ' ' .. ARGV[2], 'PX', ARGV[3])
+    end
+"""
+PREFIX = "limit:"
+BUDGETS = f"{PREFIX}budgets"
+KINDS = ("unproven", "proven", "noted")
+# Clocks of our hosts may differ by so much: what ended is remembered a little longer than any token lives.
+MARGIN = timedelta(minutes=1)
+
+
+class RedisLimits:
+    """`Limits`."""
+
+    def __init__(self, client: "Redis") -> None:
+        self._client = client
+        self._take = client.register_script(TAKE)
+        self._raise_version = client.register_script(RAISE_VERSION)
+
+    def take(self, wanted: Take, *, now: datetime) -> Taken:
+        with _translating():
+            revoked, index, wait, withheld, noted = self._take(keys=_keys(wanted), args=[_demand(wanted, now)])
+        refusal = Refusal(wanted.own[index - 1], timedelta(milliseconds=wait)) if index else None
+        return Taken(refusal, withheld.decode() or None, noted.decode() or None, bool(revoked))
+
+    def give_back(self, taken: Take) -> None:
+        with _translating(), self._client.pipeline(transaction=False) as pipeline:
+            for rule in (*taken.own, *taken.shared):
+                if rule.exact:
+                    pipeline.zrem(PREFIX + rule.key, taken.token)
+            self._undo_budgets(pipeline, taken)
+            pipeline.execute()
+
+    def prove(self, taken: Take, *, now: datetime) -> None:
+        with _translating(), self._client.pipeline(transaction=True) as pipeline:
+            self._undo_budgets(pipeline, taken)
+            for key in _budget_keys(taken):
+                pipeline.zremrangebyscore(f"{key}:proven", "-inf", unix_ms(now - DAY))
+                pipeline.zadd(f"{key}:proven", {taken.token: unix_ms(now)})
+                pipeline.pexpire(f"{key}:proven", DAY)
+            pipeline.execute()
+
+    @staticmethod
+    def _undo_budgets(pipeline: Any, taken: Take) -> None:
+        for key in _budget_keys(taken):
+            pipeline.zrem(f"{key}:unproven", taken.token)
+        for spread in taken.spreads:
+            pipeline.zrem(PREFIX + spread.key, spread.value)
+
+    def end(self, ended: Ended, *, lasting: timedelta) -> None:
+        lives = lasting + MARGIN
+        with _translating(), self._client.pipeline(transaction=False) as pipeline:
+            for session in ended.sessions:
+                pipeline.set(f"{PREFIX}ended:{session}", 1, px=lives)
+            if ended.below_version is not None:
+                self._raise_version(
+                    keys=[f"{PREFIX}version:{ended.user_id}"],
+                    args=[ended.below_version, str(ended.kept or ""), int(lives.total_seconds() * 1000)],
+                    client=pipeline,
+                )
+            pipeline.execute()
+
+    def figures(self, *, now: datetime) -> Sequence[BudgetFigures]:
+        since = f"({unix_ms(now - DAY)}"
+        found: dict[str, list[int]] = {}
+        with _translating():
+            for column, kind in enumerate(KINDS):
+                for name in self._client.scan_iter(f"{BUDGETS}:*:{kind}", count=500):
+                    key = name.decode().removeprefix(f"{BUDGETS}:").removesuffix(f":{kind}")
+                    found.setdefault(key, [0, 0, 0])[column] = int(self._client.zcount(name, since, "+inf"))
+        return [BudgetFigures(key, *counts) for key, counts in sorted(found.items())]
+
+
+def _keys(wanted: Take) -> list[str]:
+    keys = [PREFIX + rule.key for rule in (*wanted.own, *wanted.shared)]
+    for budget in wanted.budgets:
+        keys += [f"{BUDGETS}:{budget.key}:{kind}" for kind in KINDS]
+    keys += [PREFIX + spread.key for spread in wanted.spreads]
+    if wanted.session is not None:
+        keys += [f"{PREFIX}ended:{wanted.session.session_id}", f"{PREFIX}version:{wanted.session.user_id}"]
+    return keys
+
+
+def _demand(wanted: Take, now: datetime) -> str:
+    return json.dumps(
+        {
+            "now": unix_ms(now),
+            "day": _ms(DAY),
+            "token": wanted.token,
+            "own": [_rule(rule) for rule in wanted.own],
+            "shared": [_rule(rule) for rule in wanted.shared],
+            "budgets": [
+                {"name": b.name, "floor": b.floor, "share": b.share, "window": _ms(b.window)} for b in wanted.budgets
+            ],
+            "spreads": [
+                {"name": s.name, "value": s.value, "limit": s.limit, "window": _ms(s.window)} for s in wanted.spreads
+            ],
+            "record_only": wanted.record_only,
+            "session": wanted.session
+            and {"id": str(wanted.session.session_id), "version": wanted.session.credential_version},
+        }
+    )
+
+
+def _rule(rule: Rule) -> dict[str, object]:
+    return {"name": rule.name, "limit": rule.limit, "window": _ms(rule.window), "exact": rule.exact}
+
+
+def _budget_keys(taken: Take) -> list[str]:
+    return [f"{BUDGETS}:{key}" for key in dict.fromkeys(budget.key for budget in taken.budgets)]
+
+
+def _ms(span: timedelta) -> int:
+    return span // timedelta(milliseconds=1)
+
+
+@contextmanager
+def _translating() -> Iterator[None]:
+    try:
+        yield
+    except AWAY as error:
+        raise Unavailable("The limits cannot be checked right now.") from error
