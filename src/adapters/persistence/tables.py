@@ -356,3 +356,16 @@ billing_cursor = Table(
     Column("one", Boolean, CheckConstraint("one", name="one"), primary_key=True),
     Column("read_up_to", Instant, nullable=False),
 )
+
+# What is sold without a vendor: a row waits until an operator approves it.
+manual_subscriptions = Table(
+    "manual_subscriptions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("customer_id", Text, nullable=False),
+    Column("price", Text, nullable=False),
+    Column("asked_at", Instant, nullable=False),
+    Column("approved_at", Instant),
+    Column("ends_at", Instant),
+)
+Index("manual_subscriptions_customer_id_idx", manual_subscriptions.c.customer_id)

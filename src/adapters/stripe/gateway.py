@@ -43,14 +43,19 @@ class StripeGateway:
             raise ValueError("A live key goes to Stripe's own address only.")
         deadline = Deadline()
         self._call = Caller(deadline)
+        self._transport = Transport(deadline, base_url)
         self._stripe = stripe.StripeClient(
             key,
             stripe_version=API_VERSION,
             base_addresses={"api": base_url},
-            http_client=Transport(deadline, base_url),
+            http_client=self._transport,
             max_network_retries=0,
         ).v1
         self._webhooks = Webhooks(tuple(webhook_secrets), live=self._live)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._transport.close()
 
     # --- PaymentGateway -----------------------------------------------------------------------------------------------
 

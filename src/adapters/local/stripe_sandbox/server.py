@@ -62,7 +62,7 @@ class Sandbox:
         self.deliveries = Deliveries(self.shelf, webhook_url, webhook_secret)
         self.controls = Controls(self.shelf, self.shop, self.api, self.deliveries)
         self._server.sandbox = self
-        self._thread = threading.Thread(target=self._server.serve_forever, name="stripe-sandbox", daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="stripe-sandbox", daemon=True)
 
     def start(self) -> None:
         """Listen, and send again what nobody had taken when the sandbox was last stopped."""

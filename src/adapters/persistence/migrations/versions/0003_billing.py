@@ -115,6 +115,17 @@ def upgrade() -> None:
         sa.Column("read_up_to", INSTANT, nullable=False),
         sa.PrimaryKeyConstraint("one", name="billing_cursor_pkey"),
     )
+    op.create_table(
+        "manual_subscriptions",
+        sa.Column("id", sa.Text, nullable=False),
+        sa.Column("customer_id", sa.Text, nullable=False),
+        sa.Column("price", sa.Text, nullable=False),
+        sa.Column("asked_at", INSTANT, nullable=False),
+        sa.Column("approved_at", INSTANT),
+        sa.Column("ends_at", INSTANT),
+        sa.PrimaryKeyConstraint("id", name="manual_subscriptions_pkey"),
+    )
+    op.create_index("manual_subscriptions_customer_id_idx", "manual_subscriptions", ["customer_id"])
 
 
 def _of_customer(table: str) -> sa.ForeignKeyConstraint:

@@ -1,0 +1,129 @@
+"""Selling without a vendor: a checkout waits until an operator approves it. All state is in our own database."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Engine, Row, bindparam, select, text
+
+from adapters.persistence.engine import statement
+from adapters.persistence.tables import manual_subscriptions
+from gemini_core.errors import Conflict, NotFound, Unavailable
+from gemini_core.model.billing import (
+    Cancellation,
+    Checkout,
+    Customer,
+    Hint,
+    Session,
+    SessionState,
+    Subject,
+    Subscription,
+)
+from gemini_core.ports.clock import Clock
+
+PERIOD = timedelta(days=30)
+WAITS = timedelta(days=30)
+
+ASK = text(
+    """
+    INSERT INTO manual_subscriptions (id, customer_id, price, asked_at) VALUES (:id, :customer, :price, :now)
+    ON CONFLICT (id) DO UPDATE SET price = manual_subscriptions.price RETURNING asked_at
+    """
+)
+ONE = select(manual_subscriptions).where(manual_subscriptions.c.id == bindparam("subscription"))
+APPROVED_OF = select(manual_subscriptions).where(
+    manual_subscriptions.c.customer_id == bindparam("customer"), manual_subscriptions.c.approved_at.is_not(None)
+)
+APPROVE = text(
+    "UPDATE manual_subscriptions SET approved_at = coalesce(approved_at, :now) WHERE id = :id RETURNING customer_id"
+)
+PLAN_END = text(
+    """
+    UPDATE manual_subscriptions SET ends_at = :ends_at
+    WHERE id = :id AND (ends_at IS NULL OR ends_at > :now)
+    """
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ManualGateway:
+    """`PaymentGateway` and `GatewayEvents` without a vendor. Periods of 30 days follow each other from the approval."""
+
+    engine: Engine
+    clock: Clock
+
+    def open_checkout(self, checkout: Checkout, customer: Customer) -> Session:
+        customer_id = customer.id or f"manual-{customer.user_id}"
+        session_id = f"manual-{checkout.id}"
+        values = {"id": session_id, "customer": customer_id, "price": checkout.offer.price, "now": self.clock.now()}
+        with statement(self.engine) as connection:
+            asked_at: datetime = connection.execute(ASK, values).scalar_one()
+        page = checkout.offer.success_url.replace("{CHECKOUT_SESSION_ID}", session_id)
+        return Session(customer_id=customer_id, id=session_id, url=page, expires_at=asked_at + WAITS)
+
+    def session_state(self, session_id: str) -> SessionState:
+        row = self._find(session_id)
+        return SessionState.COMPLETE if row is not None and row.approved_at is not None else SessionState.OPEN
+
+    def subscriptions(self, customer_id: str) -> Sequence[Subscription]:
+        if not customer_id.startswith("manual-"):
+            raise NotFound("There is no such customer.", code="unknown-customer")
+        now = self.clock.now()
+        with statement(self.engine) as connection:
+            return [_subscription(row, now) for row in connection.execute(APPROVED_OF, {"customer": customer_id})]
+
+    def cancel(self, subscription_id: str, when: Cancellation) -> None:
+        now = self.clock.now()
+        row = self._find(subscription_id)
+        if row is None or row.approved_at is None:
+            return
+        ends_at = {
+            Cancellation.NOW: now,
+            Cancellation.AT_PERIOD_END: _period_end(row, now),
+            Cancellation.NOT_AT_ALL: None,
+        }[when]
+        with statement(self.engine) as connection:
+            connection.execute(PLAN_END, {"id": subscription_id, "ends_at": ends_at, "now": now})
+
+    def portal(self, customer_id: str, return_url: str) -> str:
+        raise Conflict("There is no page to manage a subscription; ask the operator.", code="no-portal")
+
+    def approve(self, session_id: str) -> None:
+        """The operator has the money. Raises `NotFound`."""
+        with statement(self.engine) as connection:
+            values = {"id": session_id, "now": self.clock.now()}
+            if connection.execute(APPROVE, values).one_or_none() is None:
+                raise NotFound("There is no such checkout.")
+
+    def verify(self, body: bytes, signature: str | None, now: datetime) -> Hint:
+        raise Unavailable("Nobody sends webhooks here.", retry_after=300, code="webhooks-not-configured")
+
+    def since(self, moment: datetime) -> Iterator[Hint]:
+        return iter(())
+
+    def customer_of(self, subject: Subject) -> str | None:
+        row = self._find(subject.id)
+        return None if row is None else str(row.customer_id)
+
+    def _find(self, subscription_id: str) -> Row[Any] | None:
+        with statement(self.engine) as connection:
+            return connection.execute(ONE, {"subscription": subscription_id}).one_or_none()
+
+
+def _subscription(row: Row[Any], now: datetime) -> Subscription:
+    ended = row.ends_at is not None and row.ends_at <= now
+    return Subscription(
+        id=row.id,
+        status="canceled" if ended else "active",
+        prices=(row.price,),
+        created_at=row.approved_at,
+        period_end=row.ends_at if ended else _period_end(row, now),
+        cancel_at=row.ends_at,
+    )
+
+
+def _period_end(row: Row[Any], now: datetime) -> datetime:
+    begun = (now - row.approved_at) // PERIOD + 1
+    end: datetime = row.approved_at + begun * PERIOD
+    return end
