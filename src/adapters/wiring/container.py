@@ -1,0 +1,117 @@
+"""Every part of the product, and what it is made of. A part is made when it is first needed, and once per process.
+
+With servers that fork, a container belongs to the process after the fork.
+"""
+
+from contextlib import AbstractContextManager
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from dependency_injector.containers import DeclarativeContainer
+from dependency_injector.providers import Callable, Dependency, Selector, ThreadSafeSingleton
+
+from adapters.gemini.client import GeminiClient
+from adapters.local.demo_model import DemoModel
+from adapters.memory.store import SystemClock
+from adapters.persistence import engine
+from adapters.persistence.chat import SqlMessages, SqlReplies, SqlRooms, SqlUsage
+from adapters.persistence.jobs import SqlJobs
+from adapters.queue.celery import CeleryQueue
+from adapters.queue.celery import create as celery_app
+from adapters.queue.runner import Runner
+from adapters.redis.client import connect
+from adapters.redis.feed import BLOCK, RedisFeed
+from adapters.redis.room_lists import RedisRoomLists
+from adapters.settings import Settings
+from gemini_core import Policy, Ports, build
+from gemini_core.model.chat import Timeouts
+from gemini_core.model.jobs import Backoff, Lease
+from gemini_core.use_cases.replies import ModelChoice
+
+
+def policy(settings: Settings) -> Policy:
+    """What the operator decides, in the core's words."""
+    return Policy(
+        plans=settings.plans,
+        default_model=settings.gemini_model,
+        choice=ModelChoice(
+            fallback=settings.gemini_fallback_model,
+            timeouts=Timeouts(
+                first=settings.gemini_first_chunk_timeout,
+                between=settings.gemini_chunk_timeout,
+                total=settings.gemini_total_timeout,
+            ),
+            backoff=Backoff(attempts=settings.gemini_attempts, total=settings.gemini_total_timeout),
+        ),
+        lease_for=timedelta(seconds=settings.lease_seconds),
+        around=_in_the_log,
+    )
+
+
+def _in_the_log(lease: Lease) -> AbstractContextManager[Any]:
+    """Every line about a job names it, and the request that it came from."""
+    return structlog.contextvars.bound_contextvars(
+        request_id=lease.request_id, job_id=str(lease.id), kind=lease.kind, attempt=lease.attempt
+    )
+
+
+class Container(DeclarativeContainer):
+    """The product. Give it `settings`."""
+
+    settings = Dependency(instance_of=Settings)
+
+    # technology
+    clock = ThreadSafeSingleton(SystemClock)
+    database = ThreadSafeSingleton(
+        engine.create, settings.provided.database_url, pool_size=settings.provided.database_pool_size
+    )
+    redis = ThreadSafeSingleton(connect, settings.provided.redis_url)
+    redis_waiting = ThreadSafeSingleton(connect, settings.provided.redis_url, timeout=BLOCK + 3)
+    broker = ThreadSafeSingleton(celery_app, settings.provided.broker_url)
+
+    # jobs
+    jobs = ThreadSafeSingleton(SqlJobs, database)
+    queue = ThreadSafeSingleton(CeleryQueue, broker)
+
+    # chat
+    rooms = ThreadSafeSingleton(SqlRooms, database)
+    messages = ThreadSafeSingleton(SqlMessages, database)
+    replies = ThreadSafeSingleton(SqlReplies, database)
+    usage = ThreadSafeSingleton(SqlUsage, database)
+    feed = ThreadSafeSingleton(RedisFeed, redis, redis_waiting)
+    room_lists = ThreadSafeSingleton(RedisRoomLists, redis)
+    llm = Selector(
+        Callable(lambda settings: "gemini" if settings.gemini_api_key else "demo", settings),
+        gemini=ThreadSafeSingleton(
+            GeminiClient,
+            settings.provided.gemini_api_key,
+            base_url=settings.provided.gemini_base_url,
+            api_version=settings.provided.gemini_api_version,
+        ),
+        demo=ThreadSafeSingleton(DemoModel),
+    )
+
+    ports = ThreadSafeSingleton(
+        Ports,
+        clock=clock,
+        jobs=jobs,
+        leases=jobs,
+        job_ledger=jobs,
+        queue=queue,
+        rooms=rooms,
+        messages=messages,
+        replies=replies,
+        usage=usage,
+        feed=feed,
+        room_lists=room_lists,
+        llm=llm,
+    )
+    core = ThreadSafeSingleton(build, ports, ThreadSafeSingleton(policy, settings))
+    runner = ThreadSafeSingleton(
+        Runner,
+        core,
+        threads=settings.provided.worker_threads,
+        renew_every=settings.provided.renew_seconds,
+        grace=settings.provided.worker_grace,
+    )
