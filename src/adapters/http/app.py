@@ -8,10 +8,15 @@ import falcon
 from prometheus_client import CollectorRegistry
 
 from adapters.http import openapi
+from adapters.http.accounts import Account, DevelopmentInbox, Keys, Sessions, SignIn
+from adapters.http.auth import Authentication
+from adapters.http.chat import Messages, OneMessage, Room, Rooms, Usages, message_answer
 from adapters.http.documentation import Documentation
 from adapters.http.middleware import Cors, Requests, StandardHeaders
 from adapters.http.operations import Healthz, Metrics, Probe, Readyz
+from adapters.http.paging import Cursors
 from adapters.http.problems import Answers, ProblemPages
+from adapters.http.replies import Streams
 from adapters.http.routing import Route, Router, Topic
 from gemini_core.core import Core
 from gemini_core.ports.clock import Clock
@@ -35,14 +40,58 @@ class Edge:
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
 
 
-def topics(core: Core, edge: Edge) -> tuple[Topic, ...]:  # noqa: ARG001
+def topics(core: Core, edge: Edge) -> tuple[Topic, ...]:
     """Every path of the product, by topic."""
-    return ()
+    return (_accounts(core), _chat(core, edge))
+
+
+def _accounts(core: Core) -> Topic:
+    sign_in, sessions, account = SignIn(core), Sessions(core), Account(core)
+    development = (Route("/dev/inbox/", DevelopmentInbox(core.inbox)),) if core.inbox else ()
+    return Topic(
+        "Accounts",
+        (
+            Route("/auth/signup/", sign_in, "signup"),
+            Route("/auth/send-otp/", sign_in, "send_otp"),
+            Route("/auth/verify-otp/", sign_in, "verify_otp"),
+            Route("/auth/refresh/", sign_in, "refresh"),
+            Route("/auth/forgot-password/", sign_in, "forgot_password"),
+            Route("/auth/change-password/", sign_in, "change_password"),
+            Route("/auth/logout/", sessions, "logout"),
+            Route("/auth/logout-all/", sessions, "logout_all"),
+            Route("/auth/sessions/", sessions),
+            Route("/auth/sessions/{session_id:uuid}/", sessions, "one"),
+            Route("/user/me/", account),
+            Route("/user/me/export/", account, "export"),
+            Route("/.well-known/jwks.json", Keys(core)),
+            *development,
+        ),
+    )
+
+
+def _chat(core: Core, edge: Edge) -> Topic:
+    cursors = Cursors(*edge.cursor_keys)
+    streams = Streams(core, edge.stopping, message_answer)
+    message = OneMessage(core, streams)
+    return Topic(
+        "Chat",
+        (
+            Route("/chatroom/", Rooms(core, cursors)),
+            Route("/chatroom/{room_id:uuid}/", Room(core)),
+            Route("/chatroom/{room_id:uuid}/message/", Messages(core, cursors, streams)),
+            Route("/chatroom/{room_id:uuid}/message/{message_id:uuid}/", message),
+            Route("/chatroom/{room_id:uuid}/message/{message_id:uuid}/stream/", message, "stream"),
+            Route("/chatroom/{room_id:uuid}/message/{message_id:uuid}/cancel/", message, "cancel"),
+            Route("/user/me/usage/", Usages(core)),
+        ),
+    )
 
 
 def create(core: Core, edge: Edge) -> "falcon.App[falcon.Request, falcon.Response]":
     """The WSGI application."""
-    return assemble(topics(core, edge), edge)
+    app = assemble(topics(core, edge), edge)
+    app.add_middleware(Authentication(core.authenticate))
+    return app
 
 
 def with_operations(topics: tuple[Topic, ...], edge: Edge) -> tuple[Topic, ...]:
