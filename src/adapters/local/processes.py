@@ -100,19 +100,11 @@ def until(ready: Callable[[], bool], *, within: float, every: float = 0.02) -> b
     return True
 
 
-def tree_for(account: Account, source: Path, name: str) -> Path:
-    """`source`, or a copy of that folder where `account` can reach it; made once, kept under `name`."""
-    if account.reaches(source):
-        return source
-    copy = SYSTEM_FOLDER / "programs" / name
-    if not copy.exists():
-        unfinished = copy.with_name(f"{name}.{secrets.token_hex(4)}")
-        with writing(copy):
-            unfinished.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copytree(source, unfinished, symlinks=True)
-            if not copy.exists():
-                unfinished.rename(copy)
-    return copy
+def opened(folder: Path) -> Path:
+    """The folder, made if missing, with every user allowed to look into it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o755)
+    return folder
 
 
 def data_folder_for(account: Account, wanted: Path) -> Path:
@@ -125,8 +117,7 @@ def data_folder_for(account: Account, wanted: Path) -> Path:
             wanted.unlink()
         wanted.parent.mkdir(parents=True, exist_ok=True)
         if not wanted.is_symlink() and not account.reaches(wanted):
-            elsewhere = SYSTEM_FOLDER / f"{wanted.name}-{secrets.token_hex(8)}"
-            elsewhere.parent.mkdir(parents=True, exist_ok=True)
+            elsewhere = opened(SYSTEM_FOLDER) / f"{wanted.name}-{secrets.token_hex(8)}"
             if wanted.exists():
                 shutil.move(wanted, elsewhere)
             else:

