@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, make_url
+from sqlalchemy import Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -53,6 +53,12 @@ def translating() -> Iterator[None]:
         if error.connection_invalidated or state is None or str(state).startswith(AWAY):
             raise Unavailable("The database cannot be reached right now.") from error
         raise
+
+
+def ping(engine: Engine) -> None:
+    """The database answers. Raises `Unavailable`."""
+    with statement(engine) as connection:
+        connection.execute(text("SELECT 1"))
 
 
 @contextmanager

@@ -42,6 +42,12 @@ def create(broker_url: str) -> Celery:
     return app
 
 
+def ping(app: Celery) -> None:
+    """The broker answers. Raises whatever its transport raises."""
+    with app.connection_for_write(connect_timeout=2) as connection:
+        connection.ensure_connection(max_retries=1, timeout=2)
+
+
 class CeleryQueue:
     """`JobQueue` on Celery: a background thread publishes what gathered since it last did."""
 

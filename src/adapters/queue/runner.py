@@ -29,6 +29,7 @@ class Runner:
         self._grace = grace
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="job")
         self._running: set[JobId] = set()
+        self._scheduled = False
         self._changed = Condition()
         self._draining = Event()
         self._stopped = Event()
@@ -86,6 +87,9 @@ class Runner:
                 self._changed.notify_all()
 
     def _sweep(self) -> None:
+        if not self._scheduled:
+            self._core.start_schedule()
+            self._scheduled = True
         free = self._threads - len(self._running)
         if free > 0 and not self._draining.is_set():
             self.start(self._core.due_jobs(limit=free))

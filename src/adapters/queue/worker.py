@@ -8,10 +8,9 @@ from celery import Celery, bootsteps
 
 from adapters.queue.celery import on_wake
 from adapters.queue.runner import Runner
-from gemini_core.core import Core
 
 
-def serve(app: Celery, core: Core, runner: Runner, *, loglevel: str = "info") -> int:
+def serve(app: Celery, runner: Runner, *, loglevel: str = "info") -> int:
     """Work until SIGTERM or SIGINT, then end within the grace time; answers the exit code.
 
     Celery's own threads only pass ids on. They never work on a job: Celery can neither hand one back nor time one out.

@@ -7,19 +7,34 @@ import os
 import sys
 from collections.abc import Callable
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
+from adapters import logs
 from adapters.cli.context import Finding
 from adapters.cli.main import cli
 from adapters.local import supervisor
 from adapters.settings import Settings, environment
 from gemini_core.errors import Failure, Unavailable
 
+if TYPE_CHECKING:  # these bring the whole product along
+    from adapters.wiring.container import Container
+    from gemini_core.core import Core
+
+WsgiApplication = Callable[..., Any]
 COMMAND = (sys.executable, "-c", "from adapters.wiring import main; main()")
 
 
 def main() -> None:
     """The command `gemini-backend`."""
     cli(obj=Operator())
+
+
+def api() -> WsgiApplication:
+    """The WSGI application of this process: what Granian, or any other WSGI server, is to serve."""
+    operator = Operator()
+    operator.log()
+    app: WsgiApplication = operator.container.api()
+    return app
 
 
 class Operator:
@@ -40,6 +55,44 @@ class Operator:
     @cached_property
     def _own_settings(self) -> Settings:
         return Settings.load()
+
+    @cached_property
+    def container(self) -> "Container":
+        """The product's parts, made when they are first needed."""
+        from adapters.wiring.container import Container
+
+        return Container(settings=self.settings)
+
+    @property
+    def core(self) -> "Core":
+        """Every verb, on the configured adapters."""
+        core: Core = self.container.core()
+        return core
+
+    def log(self) -> None:
+        """From now on this process logs as the settings say."""
+        logs.setup("console" if self.settings.log_format == "console" else "json", self.settings.log_level)
+
+    def serve(self) -> None:
+        """Runs the API until it is told to end."""
+        from adapters.http import server
+
+        settings = self.settings
+        self.log()
+        server.serve(
+            "adapters.wiring:api",
+            host=settings.host,
+            port=settings.port,
+            processes=settings.api_processes,
+            threads=settings.api_threads,
+        )
+
+    def worker(self) -> None:
+        """Runs a worker until it is told to end."""
+        from adapters.queue import worker
+
+        self.log()
+        worker.serve(self.container.broker(), self.container.runner(), loglevel=self.settings.log_level)
 
     def dev(self) -> None:
         """Runs everything on this machine until it is told to end."""

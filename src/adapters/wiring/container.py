@@ -8,8 +8,11 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
+from celery import Celery
 from dependency_injector.containers import DeclarativeContainer
 from dependency_injector.providers import Callable, Dependency, Selector, ThreadSafeSingleton
+from redis import Redis
+from sqlalchemy import Engine
 
 from adapters.gemini.client import GeminiClient
 from adapters.local.demo_model import DemoModel
@@ -17,13 +20,19 @@ from adapters.memory.store import SystemClock
 from adapters.persistence import engine
 from adapters.persistence.chat import SqlMessages, SqlReplies, SqlRooms, SqlUsage
 from adapters.persistence.jobs import SqlJobs
+from adapters.http.app import Edge
+from adapters.http.app import create as create_api
+from adapters.http.operations import Probe
+from adapters.http.server import stop_signal
 from adapters.queue.celery import CeleryQueue
 from adapters.queue.celery import create as celery_app
+from adapters.queue.celery import ping as ping_broker
 from adapters.queue.runner import Runner
 from adapters.redis.client import connect
 from adapters.redis.feed import BLOCK, RedisFeed
 from adapters.redis.room_lists import RedisRoomLists
 from adapters.settings import Settings
+from adapters.wiring.accounts import account_ports, account_rules, seals
 from gemini_core import Policy, Ports, build
 from gemini_core.model.chat import Timeouts
 from gemini_core.model.jobs import Backoff, Lease
@@ -35,6 +44,7 @@ def policy(settings: Settings) -> Policy:
     return Policy(
         plans=settings.plans,
         default_model=settings.gemini_model,
+        accounts=account_rules(settings),
         choice=ModelChoice(
             fallback=settings.gemini_fallback_model,
             timeouts=Timeouts(
@@ -56,6 +66,15 @@ def _in_the_log(lease: Lease) -> AbstractContextManager[Any]:
     )
 
 
+def probes(database: Engine, redis: "Redis", broker: Celery) -> dict[str, Probe]:
+    """What `/readyz/` asks. Without Redis or the queue, messages are still accepted, and answered a little later."""
+    return {
+        "database": Probe(lambda: engine.ping(database)),
+        "redis": Probe(redis.ping, needed=False),
+        "queue": Probe(lambda: ping_broker(broker), needed=False),
+    }
+
+
 class Container(DeclarativeContainer):
     """The product. Give it `settings`."""
 
@@ -73,6 +92,9 @@ class Container(DeclarativeContainer):
     # jobs
     jobs = ThreadSafeSingleton(SqlJobs, database)
     queue = ThreadSafeSingleton(CeleryQueue, broker)
+
+    # accounts
+    accounts = ThreadSafeSingleton(account_ports, settings, database, redis, clock)
 
     # chat
     rooms = ThreadSafeSingleton(SqlRooms, database)
@@ -95,6 +117,7 @@ class Container(DeclarativeContainer):
     ports = ThreadSafeSingleton(
         Ports,
         clock=clock,
+        accounts=accounts,
         jobs=jobs,
         leases=jobs,
         job_ledger=jobs,
@@ -108,6 +131,19 @@ class Container(DeclarativeContainer):
         llm=llm,
     )
     core = ThreadSafeSingleton(build, ports, ThreadSafeSingleton(policy, settings))
+
+    # processes
+    edge = ThreadSafeSingleton(
+        Edge,
+        clock=clock,
+        public_url=settings.provided.public_url,
+        cursor_keys=Callable(lambda settings: seals(settings).derived("cursors"), settings),
+        probes=ThreadSafeSingleton(probes, database, redis, broker),
+        trusted_proxies=settings.provided.trusted_proxies,
+        cors_origins=settings.provided.cors_origins,
+        stopping=ThreadSafeSingleton(stop_signal),
+    )
+    api = ThreadSafeSingleton(create_api, core, edge)
     runner = ThreadSafeSingleton(
         Runner,
         core,

@@ -1,0 +1,114 @@
+"""Accounts: the parts, and the promises that the settings make."""
+
+from base64 import urlsafe_b64decode
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+from redis import Redis
+from sqlalchemy import Engine
+
+from adapters.argon2.common import common_passwords
+from adapters.argon2.hasher import Argon2Hasher
+from adapters.contacts.checker import ContactChecker
+from adapters.jwt.ring import FixedRing, StoredRing
+from adapters.jwt.tokens import JwtTokens
+from adapters.local.inbox import LocalInbox
+from adapters.memory.limits import MemoryLimits
+from adapters.persistence.accounts.audit import SqlAuditLog
+from adapters.persistence.accounts.challenges import SqlChallenges
+from adapters.persistence.accounts.keys import SqlSigningKeys
+from adapters.persistence.accounts.operators import SqlAccountExport, SqlOperators
+from adapters.persistence.accounts.sessions import SqlSessions
+from adapters.persistence.accounts.users import SqlPasswords, SqlUsers
+from adapters.redis.limits import RedisLimits
+from adapters.settings import Settings
+from adapters.sms.twilio import Twilio
+from adapters.sms.webhook import SmsWebhook
+from gemini_core.core import AccountPorts
+from gemini_core.model.accounts import AccountPolicy, PasswordPolicy
+from gemini_core.model.limits import SendLimits
+from gemini_core.model.seals import SealRing
+from gemini_core.ports.accounts import OtpSender
+from gemini_core.ports.clock import Clock
+from gemini_core.use_cases.accounts.rules import AccountRules
+
+EVERY_COUNTRY = "*"
+
+
+def seals(settings: Settings) -> SealRing:
+    """All secrets of this installation, derived from its root."""
+    return SealRing(settings.secret_key.encode())
+
+
+def account_rules(settings: Settings) -> AccountRules:
+    """What sign-in promises here."""
+    return AccountRules(
+        ring=seals(settings),
+        passwords=PasswordPolicy(common_passwords()),
+        policy=AccountPolicy(
+            domain=urlsplit(settings.public_url).hostname or "localhost",
+            code_lives=timedelta(seconds=settings.otp_ttl),
+            attempts=settings.otp_attempts,
+            resend_after=timedelta(seconds=settings.otp_resend_after),
+            sends=settings.otp_sends_per_challenge,
+            access_lives=timedelta(seconds=settings.access_ttl),
+            refresh_grace=timedelta(seconds=settings.refresh_grace),
+            session_idle=timedelta(days=settings.session_idle_days),
+            session_lives=timedelta(days=settings.session_days),
+            sessions=settings.sessions_per_user,
+            password_tries=settings.password_tries,
+            calls_per_minute=settings.calls_per_minute,
+        ),
+        sends=SendLimits(
+            per_phone_hour=settings.otp_sends_per_phone_hour,
+            per_phone_day=settings.otp_sends_per_phone_day,
+            per_network_hour=settings.otp_sends_per_ip_hour,
+            per_prefix_hour=settings.otp_sends_per_prefix_hour,
+            per_day=settings.otp_sends_per_day,
+            sending=settings.otp_sending,
+            countries=None if EVERY_COUNTRY in settings.sms_countries else frozenset(settings.sms_countries),
+            budgets_record_only=settings.otp_budgets == "record" or not settings.in_production,
+        ),
+    )
+
+
+def account_ports(settings: Settings, engine: Engine, redis: "Redis", clock: Clock) -> AccountPorts:
+    """Where accounts are kept, and who brings codes to phones."""
+    policy = account_rules(settings).policy
+    ring = _ring(settings, engine, clock)
+    inbox = LocalInbox(settings.data_dir, clock) if settings.otp_sender == "inbox" else None
+    return AccountPorts(
+        challenges=SqlChallenges(engine, policy),
+        users=SqlUsers(engine, policy),
+        passwords=SqlPasswords(engine, policy),
+        sessions=SqlSessions(engine, policy),
+        limits=RedisLimits(redis),
+        fallback=MemoryLimits(),
+        access_tokens=JwtTokens(ring, issuer=settings.public_url, audience=settings.public_url),
+        key_ring=ring,
+        sender=inbox or _sender(settings, clock),
+        hasher=Argon2Hasher(),
+        contacts=ContactChecker(settings.default_region),
+        audit=SqlAuditLog(engine),
+        operators=SqlOperators(engine),
+        inbox=inbox,
+        exports=(SqlAccountExport(engine),),
+    )
+
+
+def _ring(settings: Settings, engine: Engine, clock: Clock) -> FixedRing | StoredRing:
+    if settings.jwt_keys:
+        return FixedRing(*(urlsafe_b64decode(key + "=" * (-len(key) % 4)) for key in settings.jwt_keys))
+    secrets = seals(settings).derived("signing keys")
+    return StoredRing(SqlSigningKeys(engine), secrets, clock, verify_for=timedelta(seconds=settings.access_ttl))
+
+
+def _sender(settings: Settings, clock: Clock) -> OtpSender:
+    if settings.otp_sender == "twilio":
+        return Twilio(
+            settings.twilio_account_sid,
+            settings.twilio_auth_token,
+            settings.twilio_from,
+            base_url=settings.twilio_base_url,
+        )
+    return SmsWebhook(settings.otp_webhook_url, settings.otp_webhook_secret, clock)
