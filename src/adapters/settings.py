@@ -31,6 +31,10 @@ STAND_INS = {
 }
 
 
+# What is counted by address, or across numbers.
+PER_ADDRESS = ("otp_sends_per_ip_hour", "otp_sends_per_prefix_hour", "otp_sends_per_day", "calls_per_minute")
+
+
 class SettingsError(Invalid):
     """The settings do not allow a start. The detail is one sentence that names the variable."""
 
@@ -101,6 +105,8 @@ class Settings:
     otp_sends_per_prefix_hour: int = variable(30, whole(1, 100_000), "codes to neighbouring numbers in an hour")
     otp_sends_per_day: int = variable(10_000, whole(0, 100_000_000), "codes in a day in all: what it may cost")
     otp_sending: bool = variable(default=True, parse=values.yes_or_no, meaning="no: no code leaves, whatever happens")
+    otp_budgets: str = variable("record", one_of("record", "obey"), "obey: few unproven codes per country and address")
+    calls_per_minute: int = variable(3_000, whole(1, 10_000_000), "calls of a user, or of an address, in a minute")
     access_ttl: int = variable(600, whole(60, 3600), "seconds an access token is valid")
     refresh_grace: int = variable(30, whole(0, 300), "seconds a spent refresh token gives the same pair again")
     session_idle_days: int = variable(14, whole(1, 90), "days after which an unused session ends")
@@ -186,7 +192,7 @@ def _refuse_contradictions(given: dict[str, Any]) -> None:
     lease, renew = ((_defaults() | given)[name] for name in ("lease_seconds", "renew_seconds"))
     if renew * 2 > lease:
         raise SettingsError(f"RENEW_SECONDS must be at most half of LEASE_SECONDS ({lease:g}), not {renew:g}.")
-    needs = {"twilio": ("twilio_account_sid", "twilio_auth_token", "twilio_from"), "webhook": ("otp_webhook_url",)}
+    needs = {"twilio": ("twilio_account_sid", "twilio_auth_token", "twilio_from"), "webhook": ("otp_webhook_url", "otp_webhook_secret")}
     for name in needs.get(given.get("otp_sender", ""), ()):
         if name not in given:
             raise SettingsError(f"{name.upper()} is needed with OTP_SENDER={given['otp_sender']}.")
@@ -218,6 +224,8 @@ def _completed(given: dict[str, Any]) -> dict[str, Any]:
         "broker_url": given.get("redis_url", ""),
         "otp_sender": "inbox",
         "sms_countries": () if production else ("*",),
+        # On one machine everybody has the same address; a number's own limits hold everywhere.
+        **({} if production else dict.fromkeys(PER_ADDRESS, 100_000)),
         "log_format": "console" if sys.stdout.isatty() else "json",
         **given,
     }
