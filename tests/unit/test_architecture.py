@@ -38,7 +38,7 @@ TRESPASSES = {
     "a JWT in the API": ("adapters/http/__init__.py", "import jwt", "Signing tokens has one door"),
     "argon2 in the API": ("adapters/http/__init__.py", "import argon2", "Hashing passwords has one door"),
     "phone numbers in SQL": ("adapters/persistence/__init__.py", "import phonenumbers", "Reading phone numbers"),
-    "Click in the wiring": ("adapters/wiring.py", "import click", "The command line has one door"),
+    "Click in the wiring": ("adapters/wiring/__init__.py", "import click", "The command line has one door"),
     "the container in the API": (
         "adapters/http/__init__.py",
         "from dependency_injector import containers",
