@@ -17,6 +17,7 @@ from gemini_core.model.accounts import (
 )
 from gemini_core.model.billing import Plans
 from gemini_core.model.ids import JobId, UserId
+from gemini_core.model.jobs import Lease
 from gemini_core.ports.accounts import (
     AccessTokens,
     AccountExport,
@@ -33,7 +34,6 @@ from gemini_core.ports.accounts import (
     Sessions,
     Users,
 )
-from gemini_core.model.jobs import Lease
 from gemini_core.ports.chat import LLMClient, MessageRepo, ReplyFeed, ReplyRepo, RoomListCache, RoomRepo, UsageRepo
 from gemini_core.ports.clock import Clock
 from gemini_core.ports.jobs import JobLedger, JobQueue, JobRepo, LeaseKeeper

@@ -67,9 +67,7 @@ def memory_world() -> ChatWorld:
     store = MemoryStore()
     jobs = MemoryJobs(store)
     chat = MemoryChat(store, jobs, plan_of)
-    return ChatWorld(
-        MemoryRooms(chat), MemoryMessages(chat), MemoryReplies(chat), MemoryUsage(chat), jobs, add_user
-    )
+    return ChatWorld(MemoryRooms(chat), MemoryMessages(chat), MemoryReplies(chat), MemoryUsage(chat), jobs, add_user)
 
 
 def postgres_world(engine: Engine) -> ChatWorld:

@@ -9,19 +9,17 @@ from threading import Barrier
 from typing import TypeVar
 
 import pytest
+from tests.contracts.chat_worlds import LIMITS, NOW, ChatWorld, memory_world, postgres_world
 
 from gemini_core.errors import Conflict, Failure, Invalid, LimitReached, NotFound
 from gemini_core.model.chat import Answer, Message, ReplyError, Role, RoomChange, Sent, Status, Usage, day_ends
 from gemini_core.model.ids import ChatroomId, JobId, MessageId, UserId, uuid7
 from gemini_core.model.jobs import Lease
 from gemini_core.model.requests import KEY_LIVES, Once
-from tests.contracts.chat_worlds import LIMITS, NOW, ChatWorld, memory_world, postgres_world
 
 T = TypeVar("T")
 LEASE = timedelta(seconds=30)
-DONE = Answer(
-    status=Status.COMPLETE, content="Tea.", model="gemini-test", finish_reason="stop", billed=Usage(7, 3)
-)
+DONE = Answer(status=Status.COMPLETE, content="Tea.", model="gemini-test", finish_reason="stop", billed=Usage(7, 3))
 FAILED = Answer(status=Status.FAILED, error=ReplyError("overloaded", "Too busy.", retryable=True), give_back=True)
 
 
@@ -268,9 +266,9 @@ def test_a_late_finisher_whose_lease_was_taken_over_stores_nothing(world: ChatWo
     assert (late.attempt, successor.attempt) == (1, 2)
     assert world.replies.begin(late, history=10) is None
     assert world.replies.finish(late, replace(FAILED, content="late"), now=NOW) is None
-    assert world.replies.try_again(
-        late, after=timedelta(0), error="late", billed=Usage(1, 1), model="m", now=NOW
-    ) is False
+    assert (
+        world.replies.try_again(late, after=timedelta(0), error="late", billed=Usage(1, 1), model="m", now=NOW) is False
+    )
     assert world.replies.finish(successor, DONE, now=NOW) is not None
     assert world.messages.show(author, room.id, sent.reply.id).content == "Tea."
     assert used(world, author) == 1

@@ -3,11 +3,11 @@
 from datetime import timedelta
 
 import pytest
+from tests.contracts.chat_worlds import NOW, ChatWorld, memory_world, postgres_world
 
 from gemini_core.errors import NotFound
 from gemini_core.model.ids import JobId, uuid7
 from gemini_core.model.jobs import JobState, NewJob
-from tests.contracts.chat_worlds import NOW, ChatWorld, memory_world, postgres_world
 
 LEASE = timedelta(seconds=30)
 GONE = timedelta(0)
@@ -33,7 +33,13 @@ def test_a_promise_is_written_once(world: ChatWorld) -> None:
 def test_a_lease_carries_the_promise(world: ChatWorld) -> None:
     lease = world.jobs.claim(add(world), lease_for=LEASE, now=NOW)
     assert lease is not None
-    assert (lease.kind, lease.args, lease.request_id, lease.attempt, lease.failures) == ("title", {"room": "1"}, "r", 1, 0)
+    assert (lease.kind, lease.args, lease.request_id, lease.attempt, lease.failures) == (
+        "title",
+        {"room": "1"},
+        "r",
+        1,
+        0,
+    )
     assert lease.trying_since == NOW
 
 

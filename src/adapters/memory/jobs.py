@@ -123,7 +123,9 @@ class MemoryJobs:
         chosen = [
             record
             for record in records
-            if state in (None, record.state) and kind in (None, record.kind) and (not after or str(record.id) > after[0])
+            if state in (None, record.state)
+            and kind in (None, record.kind)
+            and (not after or str(record.id) > after[0])
         ]
         return Page(tuple(chosen[:limit]), (str(chosen[limit - 1].id),) if len(chosen) > limit else None)
 

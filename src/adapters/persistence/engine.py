@@ -10,6 +10,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from gemini_core.errors import Unavailable
 
+__all__ = ["Engine", "create", "ping", "statement", "transaction", "translating"]
+
 # What a server answers that is going down, starting up, out of connections, or that chose us to break a deadlock.
 AWAY = ("57P", "08", "53", "40")
 
@@ -71,7 +73,7 @@ def statement(engine: Engine) -> Iterator[Connection]:
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Connection]:
     """A connection for several statements: leaving commits, raising rolls back."""
-    with translating(), engine.connect() as connection:
-        connection = connection.execution_options(isolation_level="READ COMMITTED")
+    with translating(), engine.connect() as autocommitting:
+        connection = autocommitting.execution_options(isolation_level="READ COMMITTED")
         with connection.begin():
             yield connection

@@ -325,9 +325,7 @@ billing_checkouts = Table(
     Column("expires_at", Instant),
     Column("closed", Boolean, nullable=False, server_default=text("false")),
 )
-Index(
-    "billing_checkouts_open_key", billing_checkouts.c.user_id, unique=True, postgresql_where=text("NOT closed")
-)
+Index("billing_checkouts_open_key", billing_checkouts.c.user_id, unique=True, postgresql_where=text("NOT closed"))
 
 billing_events = Table(
     "billing_events",
@@ -345,9 +343,7 @@ billing_events = Table(
     # The look that will have seen what the event is about.
     Column("sync_number", BigInteger),
 )
-Index(
-    "billing_events_waiting_idx", billing_events.c.customer_id, postgresql_where=text("state = 'received'")
-)
+Index("billing_events_waiting_idx", billing_events.c.customer_id, postgresql_where=text("state = 'received'"))
 Index("billing_events_received_at_id_idx", billing_events.c.received_at.desc(), billing_events.c.id.desc())
 
 billing_cursor = Table(

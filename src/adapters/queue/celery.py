@@ -11,6 +11,8 @@ from celery import Celery
 
 from gemini_core.model.ids import JobId
 
+__all__ = ["Celery", "CeleryQueue", "create", "on_wake", "ping"]
+
 log = logging.getLogger(__name__)
 
 WAKE = "wake"

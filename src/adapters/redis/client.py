@@ -5,6 +5,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+__all__ = ["AWAY", "Redis", "connect"]
+
 # Anything that redis-py raises, and what the socket below it does: to us they all mean that Redis is away.
 AWAY = (RedisError, OSError)
 

@@ -4,9 +4,6 @@ from base64 import urlsafe_b64decode
 from datetime import timedelta
 from urllib.parse import urlsplit
 
-from redis import Redis
-from sqlalchemy import Engine
-
 from adapters.argon2.common import common_passwords
 from adapters.argon2.hasher import Argon2Hasher
 from adapters.contacts.checker import ContactChecker
@@ -20,6 +17,8 @@ from adapters.persistence.accounts.keys import SqlSigningKeys
 from adapters.persistence.accounts.operators import SqlAccountExport, SqlOperators
 from adapters.persistence.accounts.sessions import SqlSessions
 from adapters.persistence.accounts.users import SqlPasswords, SqlUsers
+from adapters.persistence.engine import Engine
+from adapters.redis.client import Redis
 from adapters.redis.limits import RedisLimits
 from adapters.settings import Settings
 from adapters.sms.twilio import Twilio

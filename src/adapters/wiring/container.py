@@ -8,27 +8,24 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
-from celery import Celery
 from dependency_injector.containers import DeclarativeContainer
 from dependency_injector.providers import Callable, Dependency, Selector, ThreadSafeSingleton
-from redis import Redis
-from sqlalchemy import Engine
 
 from adapters.gemini.client import GeminiClient
+from adapters.http.app import Edge
+from adapters.http.app import create as create_api
+from adapters.http.operations import Probe
+from adapters.http.server import stop_signal
 from adapters.local.demo_model import DemoModel
 from adapters.memory.store import SystemClock
 from adapters.persistence import engine
 from adapters.persistence.chat import SqlMessages, SqlReplies, SqlRooms, SqlUsage
 from adapters.persistence.jobs import SqlJobs
-from adapters.http.app import Edge
-from adapters.http.app import create as create_api
-from adapters.http.operations import Probe
-from adapters.http.server import stop_signal
-from adapters.queue.celery import CeleryQueue
+from adapters.queue.celery import Celery, CeleryQueue
 from adapters.queue.celery import create as celery_app
 from adapters.queue.celery import ping as ping_broker
 from adapters.queue.runner import Runner
-from adapters.redis.client import connect
+from adapters.redis.client import Redis, connect
 from adapters.redis.feed import BLOCK, RedisFeed
 from adapters.redis.room_lists import RedisRoomLists
 from adapters.settings import Settings
@@ -66,7 +63,7 @@ def _in_the_log(lease: Lease) -> AbstractContextManager[Any]:
     )
 
 
-def probes(database: Engine, redis: "Redis", broker: Celery) -> dict[str, Probe]:
+def probes(database: engine.Engine, redis: "Redis", broker: Celery) -> dict[str, Probe]:
     """What `/readyz/` asks. Without Redis or the queue, messages are still accepted, and answered a little later."""
     return {
         "database": Probe(lambda: engine.ping(database)),

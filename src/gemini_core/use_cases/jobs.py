@@ -105,11 +105,13 @@ class Deed:
     jobs: JobRepo
     deed: Callable[[Lease], object]
 
-    def work(self, lease: Lease, stop: Stop) -> Sequence[JobId]:  # noqa: ARG002 - too short to be stopped
+    def work(self, lease: Lease, stop: Stop) -> Sequence[JobId]:
+        """Too short to be stopped."""
         self.deed(lease)
         return self.jobs.finish(lease) or ()
 
     def give_up(self, lease: Lease, error: str) -> Sequence[JobId]:
+        """Dead, until an operator revives it."""
         self.jobs.put_back(lease, after=timedelta(0), failed=True, error=error, for_good=True)
         return ()
 
@@ -122,11 +124,13 @@ class Recurring:
     deed: Callable[[Lease], object]
     every: timedelta
 
-    def work(self, lease: Lease, stop: Stop) -> Sequence[JobId]:  # noqa: ARG002
+    def work(self, lease: Lease, stop: Stop) -> Sequence[JobId]:
+        """Kept, and promised anew in the same breath."""
         self.deed(lease)
         return self.jobs.finish(lease, then=[recurring(lease.kind, after=self.every)]) or ()
 
     def give_up(self, lease: Lease, error: str) -> Sequence[JobId]:
+        """The next time comes."""
         log.error("recurring job failed", extra={"kind": lease.kind, "error": error})
         return self.jobs.finish(lease, then=[recurring(lease.kind, after=self.every)]) or ()
 
