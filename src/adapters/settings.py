@@ -114,6 +114,7 @@ class Settings:
     sessions_per_user: int = variable(20, whole(1, 1_000), "sessions of a user at a time")
     password_tries: int = variable(5, whole(1, 50), "wrong passwords of a user in 15 minutes")
 
+    payments: str = variable("stripe", one_of("stripe", "manual"), "who takes the money; manual: an operator approves")
     stripe_secret_key: str = variable("", text, "Stripe's key; empty: the sandbox", secret=True)
     stripe_webhook_secret: tuple[str, ...] = variable((), listed(text), "comma-separated for rotation", secret=True)
     stripe_pro_price_id: str = variable("", text, "the price that is the pro plan")
@@ -192,7 +193,10 @@ def _refuse_contradictions(given: dict[str, Any]) -> None:
     lease, renew = ((_defaults() | given)[name] for name in ("lease_seconds", "renew_seconds"))
     if renew * 2 > lease:
         raise SettingsError(f"RENEW_SECONDS must be at most half of LEASE_SECONDS ({lease:g}), not {renew:g}.")
-    needs = {"twilio": ("twilio_account_sid", "twilio_auth_token", "twilio_from"), "webhook": ("otp_webhook_url", "otp_webhook_secret")}
+    needs = {
+        "twilio": ("twilio_account_sid", "twilio_auth_token", "twilio_from"),
+        "webhook": ("otp_webhook_url", "otp_webhook_secret"),
+    }
     for name in needs.get(given.get("otp_sender", ""), ()):
         if name not in given:
             raise SettingsError(f"{name.upper()} is needed with OTP_SENDER={given['otp_sender']}.")

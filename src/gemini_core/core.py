@@ -15,7 +15,7 @@ from gemini_core.model.accounts import (
     ChallengeId,
     Purpose,
 )
-from gemini_core.model.billing import Plans
+from gemini_core.model.billing import EVENT_JOB, RECONCILE_ALL_JOB, RECONCILE_JOB, SYNC_JOB, Offer, Plans, Terms
 from gemini_core.model.ids import JobId, UserId
 from gemini_core.model.jobs import Lease
 from gemini_core.ports.accounts import (
@@ -34,6 +34,15 @@ from gemini_core.ports.accounts import (
     Sessions,
     Users,
 )
+from gemini_core.ports.billing import (
+    BillingEvents,
+    BillingLedger,
+    CheckoutRepo,
+    GatewayEvents,
+    PaymentGateway,
+    Reconciliation,
+    SubscriptionRepo,
+)
 from gemini_core.ports.chat import LLMClient, MessageRepo, ReplyFeed, ReplyRepo, RoomListCache, RoomRepo, UsageRepo
 from gemini_core.ports.clock import Clock
 from gemini_core.ports.jobs import JobLedger, JobQueue, JobRepo, LeaseKeeper
@@ -42,6 +51,21 @@ from gemini_core.use_cases.accounts.passwords import ChangePassword, ReplacePass
 from gemini_core.use_cases.accounts.profile import ChangeMe, DeleteMe, EraseAccount, ExportMe, ForgetStale, ShowMe
 from gemini_core.use_cases.accounts.rules import AccountRules, Gate
 from gemini_core.use_cases.accounts.sessions import Authenticate, EndAllSessions, EndSession, ListSessions, Refresh
+from gemini_core.use_cases.billing import (
+    ChangeCancellation,
+    EndBilling,
+    GetSubscription,
+    GrantPro,
+    LinkCustomer,
+    OpenPortal,
+    ReceiveWebhook,
+    Reconcile,
+    RequestSync,
+    ResolveEvent,
+    RevokeGrants,
+    SubscribePro,
+    SyncCustomer,
+)
 from gemini_core.use_cases.chat import (
     CancelReply,
     ChangeRoom,
@@ -82,11 +106,25 @@ class AccountPorts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BillingPorts:
+    """What billing needs of the world."""
+
+    gateway: PaymentGateway
+    told: GatewayEvents
+    checkouts: CheckoutRepo
+    subscriptions: SubscriptionRepo
+    events: BillingEvents
+    ledger: BillingLedger
+    reconciliation: Reconciliation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
     """All that the core needs of the world. Adapters for every one of them ship; yours may take their place."""
 
     clock: Clock
     accounts: AccountPorts
+    billing: BillingPorts
     # jobs
     jobs: JobRepo
     leases: LeaseKeeper
@@ -109,6 +147,8 @@ class Policy:
     plans: Plans
     default_model: str
     accounts: AccountRules
+    offer: Offer
+    terms: Terms
     choice: ModelChoice = ModelChoice()
     lease_for: timedelta = timedelta(seconds=15)
     around: Callable[[Lease], AbstractContextManager[object]] = nullcontext
@@ -149,6 +189,20 @@ class Core:
     follow_reply: FollowReply
     cancel_reply: CancelReply
     show_usage: ShowUsage
+    # billing
+    subscribe_pro: SubscribePro
+    get_subscription: GetSubscription
+    change_cancellation: ChangeCancellation
+    open_portal: OpenPortal
+    receive_webhook: ReceiveWebhook
+    request_sync: RequestSync
+    sync_customer: SyncCustomer
+    reconcile: Reconcile
+    grant_pro: GrantPro
+    revoke_grants: RevokeGrants
+    link_customer: LinkCustomer
+    billing_ledger: BillingLedger
+    billing_events: BillingEvents
     # jobs
     keep_promise: KeepPromise
     start_schedule: StartSchedule
@@ -160,6 +214,9 @@ class Core:
 def build(ports: Ports, policy: Policy) -> Core:
     """The product, on these ports."""
     handlers: dict[str, Handler] = {**_chat_handlers(ports, policy), **_account_handlers(ports, policy)}
+    handlers |= _billing_handlers(ports, policy)
+    billing, audit, terms = ports.billing, ports.accounts.audit, policy.terms
+    sync = _sync(ports, policy)
     held = HeldLeases(ports.leases, policy.lease_for)
     plans, clock = policy.plans, ports.clock
     accounts, rules, queue = ports.accounts, policy.accounts, ports.queue
@@ -214,6 +271,19 @@ def build(ports: Ports, policy: Policy) -> Core:
         follow_reply=FollowReply(ports.messages, ports.feed),
         cancel_reply=CancelReply(ports.messages, ports.feed, ports.queue, clock),
         show_usage=ShowUsage(ports.usage, plans, clock),
+        subscribe_pro=SubscribePro(billing.checkouts, billing.gateway, sync, policy.offer, clock),
+        get_subscription=GetSubscription(billing.ledger, terms, clock),
+        change_cancellation=ChangeCancellation(billing.ledger, billing.gateway, sync, audit, clock),
+        open_portal=OpenPortal(billing.checkouts, billing.gateway, policy.offer),
+        receive_webhook=ReceiveWebhook(billing.told, billing.events, queue, clock),
+        request_sync=RequestSync(billing.events, queue, clock),
+        sync_customer=sync,
+        reconcile=_reconcile(ports, policy),
+        grant_pro=GrantPro(billing.subscriptions, audit, terms, clock),
+        revoke_grants=RevokeGrants(billing.subscriptions, audit, terms, clock),
+        link_customer=LinkCustomer(billing.ledger, sync, audit, clock),
+        billing_ledger=billing.ledger,
+        billing_events=billing.events,
         keep_promise=KeepPromise(ports.jobs, ports.queue, held, handlers, clock, around=policy.around),
         start_schedule=StartSchedule(ports.jobs, handlers),
         held_leases=held,
@@ -264,7 +334,7 @@ def _account_handlers(ports: Ports, policy: Policy) -> Mapping[str, Handler]:
         challenges=accounts.challenges,
         limits=accounts.limits,
     )
-    erase = EraseAccount(users=accounts.users, before=accounts.before_erasing)
+    erase = EraseAccount(users=accounts.users, before=(_end_billing(ports, policy), *accounts.before_erasing))
     notify = SendNotice(rules=rules, users=accounts.users, sender=accounts.sender)
     forget = ForgetStale(clock=ports.clock, users=accounts.users)
     return {
@@ -273,4 +343,28 @@ def _account_handlers(ports: Ports, policy: Policy) -> Mapping[str, Handler]:
         ERASE_ACCOUNT: Deed(ports.jobs, lambda lease: erase(UserId(UUID(lease.args["user"])))),
         SEND_NOTICE: Deed(ports.jobs, lambda lease: notify(UserId(UUID(lease.args["user"])))),
         FORGET_STALE: Recurring(ports.jobs, lambda _: forget(), timedelta(hours=1)),
+    }
+
+
+def _sync(ports: Ports, policy: Policy) -> SyncCustomer:
+    return SyncCustomer(ports.billing.subscriptions, ports.billing.gateway, policy.terms, ports.clock)
+
+
+def _end_billing(ports: Ports, policy: Policy) -> EndBilling:
+    return EndBilling(ports.billing.subscriptions, _sync(ports, policy), ports.clock)
+
+
+def _reconcile(ports: Ports, policy: Policy) -> Reconcile:
+    billing = ports.billing
+    return Reconcile(billing.reconciliation, billing.events, billing.told, _sync(ports, policy), ports.clock)
+
+
+def _billing_handlers(ports: Ports, policy: Policy) -> Mapping[str, Handler]:
+    sync, reconcile = _sync(ports, policy), _reconcile(ports, policy)
+    resolve = ResolveEvent(ports.billing.told, ports.billing.events, ports.queue, ports.clock)
+    return {
+        SYNC_JOB: Deed(ports.jobs, lambda lease: sync(UserId(UUID(lease.args["user"])))),
+        EVENT_JOB: Deed(ports.jobs, lambda lease: resolve(lease.args["event"])),
+        RECONCILE_JOB: Recurring(ports.jobs, lambda _: reconcile(), timedelta(minutes=15)),
+        RECONCILE_ALL_JOB: Recurring(ports.jobs, lambda _: reconcile(everybody=True), timedelta(days=1)),
     }

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from adapters.http import openapi
 from adapters.http.accounts import Account, DevelopmentInbox, Keys, Sessions, SignIn
 from adapters.http.auth import Authentication
+from adapters.http.billing import PaymentReturn, Subscriptions, Webhook
 from adapters.http.chat import Messages, OneMessage, Room, Rooms, Usages, message_answer
 from adapters.http.documentation import Documentation
 from adapters.http.middleware import Cors, Requests, StandardHeaders
@@ -42,7 +43,7 @@ class Edge:
 
 def topics(core: Core, edge: Edge) -> tuple[Topic, ...]:
     """Every path of the product, by topic."""
-    return (_accounts(core), _chat(core, edge))
+    return (_accounts(core), _chat(core, edge), _billing(core))
 
 
 def _accounts(core: Core) -> Topic:
@@ -83,6 +84,22 @@ def _chat(core: Core, edge: Edge) -> Topic:
             Route("/chatroom/{room_id:uuid}/message/{message_id:uuid}/stream/", message, "stream"),
             Route("/chatroom/{room_id:uuid}/message/{message_id:uuid}/cancel/", message, "cancel"),
             Route("/user/me/usage/", Usages(core)),
+        ),
+    )
+
+
+def _billing(core: Core) -> Topic:
+    subscriptions, back = Subscriptions(core), PaymentReturn(core)
+    return Topic(
+        "Subscriptions",
+        (
+            Route("/subscribe/pro/", subscriptions, "subscribe"),
+            Route("/subscription/status/", subscriptions, "status"),
+            Route("/subscription/cancel/", subscriptions, "cancel"),
+            Route("/subscription/portal/", subscriptions, "portal"),
+            Route("/webhook/stripe/", Webhook(core)),
+            Route("/payment/success/", back, "success"),
+            Route("/payment/cancel/", back, "cancel"),
         ),
     )
 

@@ -19,6 +19,7 @@ from adapters.http.context import request_id
 from adapters.http.describing import Parameter, describe
 from adapters.http.kinds import KINDS, Kind
 from gemini_core.errors import Failure, Invalid, LimitReached, NotFound, RateLimited, Unauthenticated, Unavailable
+from gemini_core.model.billing import AlreadySubscribed
 from gemini_core.ports.clock import Clock
 
 log = structlog.get_logger()
@@ -57,6 +58,7 @@ class Problem(Struct, omit_defaults=True):
     used: int | None = None
     resets_at: datetime | None = None
     upgrade_url: str | None = None
+    portal_url: str | None = None
 
 
 def kind_of(failure: Failure) -> tuple[str, Kind]:
@@ -93,6 +95,8 @@ class Answers:
                 seconds = max(1, ceil((failure.resets_at - self._clock.now()).total_seconds()))
                 resp.set_header("Retry-After", str(seconds))
                 ratelimits.tell(resp, ratelimits.daily(failure.limit, failure.used, seconds))
+            case AlreadySubscribed():
+                problem.portal_url = failure.portal_url
             case RateLimited():
                 resp.set_header("Retry-After", str(failure.retry_after))
                 ratelimits.tell(

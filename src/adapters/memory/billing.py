@@ -1,6 +1,6 @@
 """Customers, checkouts, subscriptions, grants and the gateway's events in the process."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
@@ -8,13 +8,14 @@ from uuid import UUID
 
 from adapters.memory.jobs import MemoryJobs
 from adapters.memory.store import MemoryStore
-from gemini_core.errors import Conflict, NotFound
+from gemini_core.errors import Conflict, NotFound, Unavailable
 from gemini_core.model.billing import (
     ALIVE,
     AlreadySubscribed,
     Begun,
     BillingFilter,
     BillingRecord,
+    Cancellation,
     Checkout,
     CheckoutId,
     Concern,
@@ -27,7 +28,9 @@ from gemini_core.model.billing import (
     Hint,
     Received,
     Session,
+    SessionState,
     Standing,
+    Subject,
     Subscription,
     Sync,
     Terms,
@@ -127,9 +130,15 @@ class MemoryBilling:
             return standing
         return standing
 
-    def promise_look(self, card: Card, now: datetime) -> JobId | None:
+    def promise_look(self, card: Card, now: datetime, request_id: str) -> JobId | None:
         """Write down that a customer is to be looked at, unless that is promised already."""
-        job = look_job(card.customer.user_id, requested_at=card.requested_at, began_at=card.began_at, now=now)
+        job = look_job(
+            card.customer.user_id,
+            requested_at=card.requested_at,
+            began_at=card.began_at,
+            now=now,
+            request_id=request_id,
+        )
         if job is None:
             return None
         self.jobs.add(job)
@@ -288,17 +297,17 @@ class MemoryBillingEvents:
 
     billing: MemoryBilling
 
-    def receive(self, hint: Hint, *, now: datetime, promise: bool = True) -> Received:
+    def receive(self, hint: Hint, *, now: datetime, promise: bool = True, request_id: str = "") -> Received:
         billing = self.billing
         with billing.store.lock:
             event = billing.events.setdefault(hint.event_id, _noted(hint, now))
             if event.state is not EventState.RECEIVED:
                 return Received(event.state)
             if hint.customer_id is not None:
-                return self._turn_to(event, hint.customer_id, now, promise=promise)
+                return self._turn_to(event, hint.customer_id, now, promise=promise, request_id=request_id)
             if not promise:
                 return Received(EventState.RECEIVED)
-            job = event_job(event.id, now)
+            job = event_job(event.id, now, request_id)
             billing.jobs.add(job)
             return Received(EventState.RECEIVED, job.id)
 
@@ -312,10 +321,11 @@ class MemoryBillingEvents:
                 return None
             return self._turn_to(event, customer_id, now, promise=True).job
 
-    def request_sync(self, user: UserId, *, now: datetime) -> JobId | None:
+    def request_sync(self, user: UserId, *, now: datetime, request_id: str = "") -> JobId | None:
         with self.billing.store.lock:
             card = self.billing.cards.get(user)
-            return None if card is None or card.customer.id is None else self.billing.promise_look(card, now)
+            known = card is not None and card.customer.id is not None
+            return self.billing.promise_look(card, now, request_id) if card and known else None
 
     def show(self, event_id: str) -> EventRecord:
         with self.billing.store.lock:
@@ -339,7 +349,9 @@ class MemoryBillingEvents:
         last = events[limit - 1] if len(events) > limit else None
         return Page(tuple(events[:limit]), (last.received_at.isoformat(), last.id) if last else None)
 
-    def _turn_to(self, event: EventRecord, customer_id: str, now: datetime, *, promise: bool) -> Received:
+    def _turn_to(
+        self, event: EventRecord, customer_id: str, now: datetime, *, promise: bool, request_id: str = ""
+    ) -> Received:
         billing = self.billing
         card = billing.card_of(customer_id)
         state = EventState.IGNORED if card is None else EventState.RECEIVED
@@ -349,7 +361,7 @@ class MemoryBillingEvents:
         if event.concern is not None:
             about = event.subject.id if event.subject else event.id
             card.flags.setdefault((event.concern, about), Flag(event.concern, about, now))
-        return Received(state, billing.promise_look(card, now) if promise else None)
+        return Received(state, billing.promise_look(card, now, request_id) if promise else None)
 
 
 def _noted(hint: Hint, now: datetime) -> EventRecord:
@@ -441,3 +453,35 @@ def _fits(record: BillingRecord, which: BillingFilter) -> bool:
         and (not which.duplicates or any(flag.concern is Concern.DUPLICATE for flag in record.flags))
         and (not which.flagged or bool(record.flags))
     )
+
+
+class NothingForSale:
+    """`PaymentGateway` and `GatewayEvents` where nobody takes money."""
+
+    def open_checkout(self, checkout: Checkout, customer: Customer) -> Session:
+        raise _nothing_for_sale()
+
+    def session_state(self, session_id: str) -> SessionState:
+        raise _nothing_for_sale()
+
+    def subscriptions(self, customer_id: str) -> Sequence[Subscription]:
+        raise _nothing_for_sale()
+
+    def cancel(self, subscription_id: str, when: Cancellation) -> None:
+        raise _nothing_for_sale()
+
+    def portal(self, customer_id: str, return_url: str) -> str:
+        raise _nothing_for_sale()
+
+    def verify(self, body: bytes, signature: str | None, now: datetime) -> Hint:
+        raise Unavailable("No webhook secret is configured.", retry_after=300, code="webhooks-not-configured")
+
+    def since(self, moment: datetime) -> Iterator[Hint]:
+        return iter(())
+
+    def customer_of(self, subject: Subject) -> str | None:
+        return None
+
+
+def _nothing_for_sale() -> Unavailable:
+    return Unavailable("Nothing is sold here.", retry_after=300, code="payments-misconfigured")

@@ -30,6 +30,7 @@ from adapters.redis.feed import BLOCK, RedisFeed
 from adapters.redis.room_lists import RedisRoomLists
 from adapters.settings import Settings
 from adapters.wiring.accounts import account_ports, account_rules, seals
+from adapters.wiring.billing import billing_ports, offer, terms
 from gemini_core import Policy, Ports, build
 from gemini_core.model.chat import Timeouts
 from gemini_core.model.jobs import Backoff, Lease
@@ -42,6 +43,8 @@ def policy(settings: Settings) -> Policy:
         plans=settings.plans,
         default_model=settings.gemini_model,
         accounts=account_rules(settings),
+        offer=offer(settings),
+        terms=terms(settings),
         choice=ModelChoice(
             fallback=settings.gemini_fallback_model,
             timeouts=Timeouts(
@@ -93,6 +96,9 @@ class Container(DeclarativeContainer):
     # accounts
     accounts = ThreadSafeSingleton(account_ports, settings, database, redis, clock)
 
+    # billing
+    billing = ThreadSafeSingleton(billing_ports, settings, database, clock)
+
     # chat
     rooms = ThreadSafeSingleton(SqlRooms, database)
     messages = ThreadSafeSingleton(SqlMessages, database)
@@ -115,6 +121,7 @@ class Container(DeclarativeContainer):
         Ports,
         clock=clock,
         accounts=accounts,
+        billing=billing,
         jobs=jobs,
         leases=jobs,
         job_ledger=jobs,

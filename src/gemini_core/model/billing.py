@@ -287,24 +287,32 @@ class AlreadySubscribed(Conflict):
 SYNC_JOB = "billing_sync"
 EVENT_JOB = "billing_event"
 RECONCILE_JOB = "billing_reconcile"
+RECONCILE_ALL_JOB = "billing_reconcile_all"
 # However many events come for a customer, they are looked at once in this time.
 LOOK_EVERY = timedelta(seconds=1)
 # A promised look that has not begun by then is taken for lost.
 PROMISE_LIFE = timedelta(minutes=5)
 
 
-def look_job(user: UserId, *, requested_at: datetime | None, began_at: datetime | None, now: datetime) -> NewJob | None:
+def look_job(
+    user: UserId,
+    *,
+    requested_at: datetime | None,
+    began_at: datetime | None,
+    now: datetime,
+    request_id: str = "",
+) -> NewJob | None:
     """The promise to look at a customer; None if a look that has not begun yet is promised already."""
     if requested_at is not None and now - requested_at < PROMISE_LIFE:
         return None
     pause = began_at + LOOK_EVERY - now if began_at else timedelta(0)
     after = min(max(pause, timedelta(0)), LOOK_EVERY)
-    return NewJob(id=JobId(uuid7(now)), kind=SYNC_JOB, args={"user": str(user)}, after=after)
+    return NewJob(id=JobId(uuid7(now)), kind=SYNC_JOB, args={"user": str(user)}, after=after, request_id=request_id)
 
 
-def event_job(event_id: str, now: datetime) -> NewJob:
+def event_job(event_id: str, now: datetime, request_id: str = "") -> NewJob:
     """The promise to find out whom an event is about."""
-    return NewJob(id=JobId(uuid7(now)), kind=EVENT_JOB, args={"event": event_id})
+    return NewJob(id=JobId(uuid7(now)), kind=EVENT_JOB, args={"event": event_id}, request_id=request_id)
 
 
 class Concern(StrEnum):

@@ -153,7 +153,7 @@ class SubscriptionRepo(Protocol):
 class BillingEvents(Protocol):
     """Events from the gateway, each known once. Every method is one transaction; all raise `Unavailable`."""
 
-    def receive(self, hint: Hint, *, now: datetime, promise: bool = True) -> Received:
+    def receive(self, hint: Hint, *, now: datetime, promise: bool = True, request_id: str = "") -> Received:
         """Store the event unless it is known, and promise to look at its customer; many events, few looks.
 
         An event that is known but not done is promised anew. Events that do not matter, or whose customer is not ours,
@@ -165,7 +165,7 @@ class BillingEvents(Protocol):
         """It is known now whom the event is about: promise to look at them; None: nobody of ours, it is ignored."""
         ...
 
-    def request_sync(self, user: UserId, *, now: datetime) -> JobId | None:
+    def request_sync(self, user: UserId, *, now: datetime, request_id: str = "") -> JobId | None:
         """Promise to look at a customer soon; None: the user was never a customer."""
         ...
 

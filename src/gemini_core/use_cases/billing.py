@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from uuid import UUID
 
 from gemini_core.errors import Conflict, Failure, NotFound, Unavailable
+from gemini_core.model.accounts import AuditEvent
 from gemini_core.model.billing import (
     ALIVE,
     AlreadySubscribed,
@@ -29,8 +29,8 @@ from gemini_core.model.billing import (
     Terms,
 )
 from gemini_core.model.ids import UserId, uuid7
-from gemini_core.model.jobs import Lease
 from gemini_core.model.requests import Once
+from gemini_core.ports.accounts import AuditLog
 from gemini_core.ports.billing import (
     BillingEvents,
     BillingLedger,
@@ -155,14 +155,18 @@ class ChangeCancellation:
     ledger: BillingLedger
     gateway: PaymentGateway
     sync: SyncCustomer
+    audit: AuditLog
     clock: Clock
 
-    def __call__(self, user: UserId, when: Cancellation) -> SubscriptionStatus:
-        """Raises `Conflict` (`no-subscription`), `Unavailable`."""
+    def __call__(self, user: UserId, when: Cancellation, *, by: str | None = None) -> SubscriptionStatus:
+        """`by`: the operator, if it is not the user. Raises `Conflict` (`no-subscription`), `Unavailable`."""
+        now = self.clock.now()
         for subscription in self.alive(user):
             self.gateway.cancel(subscription.id, when)
+            detail = {"subscription": subscription.id, "when": when.value}
+            self.audit.note(AuditEvent(event="subscription.changed", at=now, user_id=user, operator=by, detail=detail))
         self.sync(user)
-        return self.ledger.record(user).status(self.clock.now(), self.sync.terms)
+        return self.ledger.record(user).status(now, self.sync.terms)
 
     def alive(self, user: UserId) -> Sequence[Subscription]:
         """What can be cancelled. If nothing is known, the gateway is asked first."""
@@ -205,10 +209,10 @@ class ReceiveWebhook:
     queue: JobQueue
     clock: Clock
 
-    def __call__(self, body: bytes, signature: str | None) -> Received:
+    def __call__(self, body: bytes, signature: str | None, *, request_id: str = "") -> Received:
         """Raises `Refused` (`invalid-signature`), `Unavailable`."""
         now = self.clock.now()
-        received = self.events.receive(self.gateway.verify(body, signature, now), now=now)
+        received = self.events.receive(self.gateway.verify(body, signature, now), now=now, request_id=request_id)
         if received.job is not None:
             self.queue.nudge(received.job)
         return received
@@ -222,36 +226,25 @@ class RequestSync:
     queue: JobQueue
     clock: Clock
 
-    def __call__(self, user: UserId) -> None:
+    def __call__(self, user: UserId, *, request_id: str = "") -> None:
         """Nothing happens for a user who was never a customer."""
-        job = self.events.request_sync(user, now=self.clock.now())
+        job = self.events.request_sync(user, now=self.clock.now(), request_id=request_id)
         if job is not None:
             self.queue.nudge(job)
 
 
 @dataclass(frozen=True, slots=True)
-class SyncJob:
-    """Keeps the promise to look at a customer (args: `user`)."""
-
-    sync: SyncCustomer
-
-    def __call__(self, lease: Lease) -> None:
-        """Raises `Unavailable`: then the job is tried again."""
-        self.sync(UserId(UUID(lease.args["user"])))
-
-
-@dataclass(frozen=True, slots=True)
 class ResolveEvent:
-    """Finds out whom an event is about that names no customer, such as a dispute (args: `event`)."""
+    """An event that names no customer, such as a dispute, is followed to the customer it is about."""
 
     gateway: GatewayEvents
     events: BillingEvents
     queue: JobQueue
     clock: Clock
 
-    def __call__(self, lease: Lease) -> None:
-        """Raises `Unavailable`: then the job is tried again."""
-        event = self.events.show(lease.args["event"])
+    def __call__(self, event_id: str) -> None:
+        """May be done again. Raises `Unavailable`."""
+        event = self.events.show(event_id)
         if event.state is not EventState.RECEIVED:
             return
         customer = self.gateway.customer_of(event.subject) if event.subject else None
@@ -292,10 +285,6 @@ class Reconcile:
                 done |= batch
         return Reconciled(events=heard, looked_at=len(done), failed=failed)
 
-    def job(self, lease: Lease) -> None:
-        """As a scheduled job (args: `everybody` is "yes" or missing)."""
-        self(everybody=lease.args.get("everybody") == "yes")
-
     def _hear(self, now: datetime) -> int:
         """Note every event since the last time; those that name no customer are followed up."""
         heard = 0
@@ -323,6 +312,7 @@ class GrantPro:
     """An operator gives a user pro, for a time or for ever, whatever the gateway says."""
 
     store: SubscriptionRepo
+    audit: AuditLog
     terms: Terms
     clock: Clock
 
@@ -332,7 +322,10 @@ class GrantPro:
         if until is not None and until <= now:
             raise Conflict("A grant cannot end in the past.", code="grant-in-the-past")
         grant = Grant(id=GrantId(uuid7(now)), user_id=user, until=until, reason=reason, by=by, created_at=now)
-        return self.store.grant(grant, self.terms, now=now)
+        standing = self.store.grant(grant, self.terms, now=now)
+        detail = {"until": until.isoformat() if until else None, "reason": reason}
+        self.audit.note(AuditEvent(event="subscription.granted", at=now, user_id=user, operator=by, detail=detail))
+        return standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,12 +333,17 @@ class RevokeGrants:
     """An operator takes back what operators gave; a paid subscription stays."""
 
     store: SubscriptionRepo
+    audit: AuditLog
     terms: Terms
     clock: Clock
 
-    def __call__(self, user: UserId) -> Sequence[GrantId]:
+    def __call__(self, user: UserId, *, by: str) -> Sequence[GrantId]:
         """The grants that ended. Raises `NotFound`."""
-        return self.store.revoke(user, self.terms, now=self.clock.now())
+        now = self.clock.now()
+        ended = self.store.revoke(user, self.terms, now=now)
+        detail = {"grants": [str(grant) for grant in ended]}
+        self.audit.note(AuditEvent(event="subscription.revoked", at=now, user_id=user, operator=by, detail=detail))
+        return ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,12 +352,16 @@ class LinkCustomer:
 
     ledger: BillingLedger
     sync: SyncCustomer
+    audit: AuditLog
     clock: Clock
 
-    def __call__(self, user: UserId, customer_id: str) -> BillingRecord:
+    def __call__(self, user: UserId, customer_id: str, *, by: str) -> BillingRecord:
         """Raises `NotFound` (user or customer), `Conflict` (`customer-taken`), `Unavailable`."""
+        now = self.clock.now()
         self.sync.gateway.subscriptions(customer_id)
-        self.ledger.link(user, customer_id, now=self.clock.now())
+        self.ledger.link(user, customer_id, now=now)
+        detail = {"customer": customer_id}
+        self.audit.note(AuditEvent(event="subscription.linked", at=now, user_id=user, operator=by, detail=detail))
         self.sync(user)
         return self.ledger.record(user)
 

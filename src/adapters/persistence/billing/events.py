@@ -57,13 +57,15 @@ class SqlBillingEvents:
 
     engine: Engine
 
-    def receive(self, hint: Hint, *, now: datetime, promise: bool = True) -> Received:
+    def receive(self, hint: Hint, *, now: datetime, promise: bool = True, request_id: str = "") -> Received:
         with transaction(self.engine) as connection:
             if (known := self._store(connection, hint, now)) is not None:
                 return Received(known)
             if hint.customer_id is None:
-                return Received(EventState.RECEIVED, _promise_to_resolve(connection, hint, now) if promise else None)
-            return _turn_to(connection, hint.event_id, hint.customer_id, now, promise=promise)
+                return Received(
+                    EventState.RECEIVED, _promise_to_resolve(connection, hint, now, request_id) if promise else None
+                )
+            return _turn_to(connection, hint.event_id, hint.customer_id, now, promise=promise, request_id=request_id)
 
     def resolve(self, event_id: str, customer_id: str | None, *, now: datetime) -> JobId | None:
         with transaction(self.engine) as connection:
@@ -75,10 +77,10 @@ class SqlBillingEvents:
                 return None
             return _turn_to(connection, event_id, customer_id, now, promise=True).job
 
-    def request_sync(self, user: UserId, *, now: datetime) -> JobId | None:
+    def request_sync(self, user: UserId, *, now: datetime, request_id: str = "") -> JobId | None:
         with transaction(self.engine) as connection:
             customer = connection.execute(LOCK_CUSTOMER_OF, {"user": user}).one_or_none()
-            return None if customer is None else _promise_look(connection, customer, now)
+            return None if customer is None else _promise_look(connection, customer, now, request_id)
 
     def show(self, event_id: str) -> EventRecord:
         with statement(self.engine) as connection:
@@ -123,13 +125,15 @@ class SqlBillingEvents:
         return None if state is EventState.RECEIVED else state
 
 
-def _promise_to_resolve(connection: Connection, hint: Hint, now: datetime) -> JobId:
-    job = event_job(hint.event_id, now)
+def _promise_to_resolve(connection: Connection, hint: Hint, now: datetime, request_id: str) -> JobId:
+    job = event_job(hint.event_id, now, request_id)
     insert_job(connection, job)
     return job.id
 
 
-def _turn_to(connection: Connection, event_id: str, customer_id: str, now: datetime, *, promise: bool) -> Received:
+def _turn_to(
+    connection: Connection, event_id: str, customer_id: str, now: datetime, *, promise: bool, request_id: str = ""
+) -> Received:
     """The event is about this customer: promise to look at them if they are ours."""
     customer = connection.execute(LOCK_CUSTOMER, {"customer": customer_id}).one_or_none()
     if customer is None:
@@ -140,16 +144,17 @@ def _turn_to(connection: Connection, event_id: str, customer_id: str, now: datet
     if event.concern is not None:
         about = event.subject_id or event.id
         raise_flag(connection, UserId(customer.user_id), Concern(event.concern), about, now)
-    return Received(EventState.RECEIVED, _promise_look(connection, customer, now) if promise else None)
+    return Received(EventState.RECEIVED, _promise_look(connection, customer, now, request_id) if promise else None)
 
 
-def _promise_look(connection: Connection, customer: Row[Any], now: datetime) -> JobId | None:
+def _promise_look(connection: Connection, customer: Row[Any], now: datetime, request_id: str) -> JobId | None:
     """`customer` is a locked row: whoever begins a look comes before us, or will see what we wrote."""
     job = look_job(
         UserId(customer.user_id),
         requested_at=customer.sync_requested_at,
         began_at=customer.sync_began_at,
         now=now,
+        request_id=request_id,
     )
     if job is None:
         return None

@@ -1,0 +1,60 @@
+"""How billing is put together: who takes the money, and what is sold."""
+
+from sqlalchemy import Engine
+
+from adapters.memory.billing import NothingForSale
+from adapters.persistence.billing.checkouts import SqlCheckouts
+from adapters.persistence.billing.events import SqlBillingEvents
+from adapters.persistence.billing.ledger import SqlBillingLedger
+from adapters.persistence.billing.subscriptions import SqlSubscriptions
+from adapters.persistence.manual import ManualGateway
+from adapters.settings import Settings
+from adapters.stripe.gateway import API, StripeGateway
+from gemini_core.core import BillingPorts
+from gemini_core.model.billing import Offer, Terms
+from gemini_core.ports.clock import Clock
+
+# What is sold where no vendor gives it a name.
+PRO = "pro"
+
+
+def offer(settings: Settings) -> Offer:
+    """Pro, and the pages around buying it."""
+    return Offer(
+        price=settings.stripe_pro_price_id or PRO,
+        success_url=f"{settings.public_url}/payment/success/?session_id={{CHECKOUT_SESSION_ID}}",
+        cancel_url=f"{settings.public_url}/payment/cancel/",
+        return_url=f"{settings.public_url}/docs/",
+    )
+
+
+def terms(settings: Settings) -> Terms:
+    """What counts as paid."""
+    return Terms(prices=frozenset({settings.stripe_pro_price_id or PRO}))
+
+
+def billing_ports(settings: Settings, database: Engine, clock: Clock) -> BillingPorts:
+    """Billing on PostgreSQL, with the gateway that is configured."""
+    gateway = _gateway(settings, database, clock)
+    ledger = SqlBillingLedger(database)
+    return BillingPorts(
+        gateway=gateway,
+        told=gateway,
+        checkouts=SqlCheckouts(database),
+        subscriptions=SqlSubscriptions(database),
+        events=SqlBillingEvents(database),
+        ledger=ledger,
+        reconciliation=ledger,
+    )
+
+
+def _gateway(settings: Settings, database: Engine, clock: Clock) -> StripeGateway | ManualGateway | NothingForSale:
+    if settings.payments == "manual":
+        return ManualGateway(database, clock)
+    if not settings.stripe_secret_key:
+        return NothingForSale()
+    return StripeGateway(
+        settings.stripe_secret_key,
+        base_url=settings.stripe_base_url or API,
+        webhook_secrets=settings.stripe_webhook_secret,
+    )
