@@ -43,9 +43,10 @@ from gemini_core.ports.billing import (
     Reconciliation,
     SubscriptionRepo,
 )
-from gemini_core.ports.chat import LLMClient, MessageRepo, ReplyFeed, ReplyRepo, RoomListCache, RoomRepo, UsageRepo
+from gemini_core.ports.chat import MessageRepo, RoomListCache, RoomRepo, UsageRepo
 from gemini_core.ports.clock import Clock
 from gemini_core.ports.jobs import JobLedger, JobQueue, JobRepo, LeaseKeeper
+from gemini_core.ports.replies import LLMClient, ReplyFeed, ReplyRepo
 from gemini_core.use_cases.accounts.codes import CheckPassword, CountProof, DeliverCode, SendCode, SignUp, VerifyCode
 from gemini_core.use_cases.accounts.passwords import ChangePassword, ReplacePassword, ResetPassword, SendNotice
 from gemini_core.use_cases.accounts.profile import ChangeMe, DeleteMe, EraseAccount, ExportMe, ForgetStale, ShowMe
@@ -66,20 +67,12 @@ from gemini_core.use_cases.billing import (
     SubscribePro,
     SyncCustomer,
 )
-from gemini_core.use_cases.chat import (
-    CancelReply,
-    ChangeRoom,
-    CreateRoom,
-    DeleteRoom,
-    ListMessages,
-    ListRooms,
-    ReadMessage,
-    SendMessage,
-    ShowRoom,
-    ShowUsage,
-)
+from gemini_core.use_cases.chat.messages import CancelReply, ListMessages, ReadMessage, SendMessage
+from gemini_core.use_cases.chat.rooms import ChangeRoom, CreateRoom, DeleteRoom, ListRooms, ShowRoom
+from gemini_core.use_cases.chat.usage import ShowUsage
 from gemini_core.use_cases.jobs import Deed, Handler, HeldLeases, KeepPromise, Recurring, StartSchedule
-from gemini_core.use_cases.replies import AnswerMessage, FollowReply, ModelChoice
+from gemini_core.use_cases.replies.answering import AnswerMessage, ModelChoice
+from gemini_core.use_cases.replies.following import FollowReply
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,16 +6,21 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Engine, insert
 
-from adapters.memory.chat import MemoryChat, MemoryMessages, MemoryReplies, MemoryRooms, MemoryUsage
+from adapters.memory.chat import MemoryChat, MemoryMessages, MemoryRooms, MemoryUsage
 from adapters.memory.jobs import MemoryJobs
+from adapters.memory.replies import MemoryReplies
 from adapters.memory.store import MemoryStore
-from adapters.persistence.chat import SqlMessages, SqlReplies, SqlRooms, SqlUsage
+from adapters.persistence.chat.messages import SqlMessages
+from adapters.persistence.chat.rooms import SqlRooms
+from adapters.persistence.chat.usage import SqlUsage
 from adapters.persistence.jobs import SqlJobs
+from adapters.persistence.replies import SqlReplies
 from adapters.persistence.tables import users
 from gemini_core.errors import NotFound
 from gemini_core.model.chat import Chatroom
 from gemini_core.model.ids import ChatroomId, UserId, uuid7
-from gemini_core.ports.chat import MessageRepo, ReplyRepo, RoomRepo, UsageRepo
+from gemini_core.ports.chat import MessageRepo, RoomRepo, UsageRepo
+from gemini_core.ports.replies import ReplyRepo
 
 NOW = datetime(2026, 5, 17, 12, 0, tzinfo=UTC)
 LIMITS = {"basic": 5, "pro": 1000}

@@ -12,9 +12,10 @@ import pytest
 from tests.contracts.chat_worlds import LIMITS, NOW, ChatWorld, memory_world, postgres_world
 
 from gemini_core.errors import Conflict, Failure, Invalid, LimitReached, NotFound
-from gemini_core.model.chat import Answer, Message, ReplyError, Role, RoomChange, Sent, Status, Usage, day_ends
+from gemini_core.model.chat import Message, ReplyError, Role, RoomChange, Sent, Status, Usage, day_ends
 from gemini_core.model.ids import ChatroomId, JobId, MessageId, UserId, uuid7
 from gemini_core.model.jobs import Lease
+from gemini_core.model.replies import Answer
 from gemini_core.model.requests import KEY_LIVES, Once
 
 T = TypeVar("T")

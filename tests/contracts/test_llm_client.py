@@ -14,8 +14,9 @@ from adapters.gemini.client import GeminiClient
 from adapters.gemini.failures import failure
 from adapters.local.demo_model import DemoModel
 from adapters.memory.model import ScriptedModel
-from gemini_core.model.chat import Attachment, ModelFailure, Piece, Prompt, Role, Timeouts, Turn
-from gemini_core.ports.chat import LLMClient
+from gemini_core.model.chat import Role
+from gemini_core.model.replies import Attachment, ModelFailure, Piece, Prompt, Timeouts, Turn
+from gemini_core.ports.replies import LLMClient
 
 MODEL = "gemini-3.8-flash"
 PATIENT = Timeouts(first=5, between=5, total=10)

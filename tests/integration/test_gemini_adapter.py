@@ -22,7 +22,8 @@ from tests.fakes import gemini
 from tests.fakes.gemini import FakeGemini, Refusal, Scene, answer, chunk, event
 
 from adapters.gemini.client import GeminiClient
-from gemini_core.model.chat import Attachment, ModelFailure, Piece, Prompt, Role, Timeouts, Turn, Usage
+from gemini_core.model.chat import Role, Usage
+from gemini_core.model.replies import Attachment, ModelFailure, Piece, Prompt, Timeouts, Turn
 
 MODEL = "gemini-3.8-flash"
 PATIENT = Timeouts(first=5, between=5, total=10)

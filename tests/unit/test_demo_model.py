@@ -1,7 +1,8 @@
 import pytest
 
 from adapters.local.demo_model import DemoModel
-from gemini_core.model.chat import Attachment, Piece, Prompt, Role, Timeouts, Turn
+from gemini_core.model.chat import Role
+from gemini_core.model.replies import Attachment, Piece, Prompt, Timeouts, Turn
 
 
 def answered(*turns: Turn) -> list[Piece]:

@@ -1,7 +1,8 @@
 import pytest
 
 from adapters.memory.model import Answer, ScriptedModel
-from gemini_core.model.chat import ModelFailure, Piece, Prompt, ReplyError, Role, Timeouts, Turn
+from gemini_core.model.chat import ReplyError, Role
+from gemini_core.model.replies import ModelFailure, Piece, Prompt, Timeouts, Turn
 
 
 def ask(text: str) -> Prompt:

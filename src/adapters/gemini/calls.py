@@ -11,7 +11,8 @@ from google.genai import types
 from adapters.gemini.comments import drop_comments
 from adapters.gemini.failures import failure
 from adapters.gemini.translation import translated
-from gemini_core.model.chat import ModelFailure, Piece, Prompt, Turn, Usage
+from gemini_core.model.chat import Usage
+from gemini_core.model.replies import ModelFailure, Piece, Prompt, Turn
 
 _GRACE = 0.5  # seconds that a stream may stay open after its finish reason: figures of usage may still come
 

@@ -16,7 +16,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from adapters.gemini.failures import failure
-from gemini_core.model.chat import ModelFailure, Piece, Prompt, Timeouts
+from gemini_core.model.replies import ModelFailure, Piece, Prompt, Timeouts
 
 if TYPE_CHECKING:
     from adapters.gemini.calls import Calls

@@ -1,6 +1,7 @@
 """What a failed call is called: one sentence for the person who asked per code of `ModelFailure`."""
 
-from gemini_core.model.chat import ModelFailure, ReplyError, Usage
+from gemini_core.model.chat import ReplyError, Usage
+from gemini_core.model.replies import ModelFailure
 
 SENTENCES = {
     "overloaded": "The model is very busy at the moment. Please try again in a little while.",

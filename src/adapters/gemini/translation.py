@@ -10,7 +10,8 @@ import httpx2
 from google.genai import errors
 
 from adapters.gemini.failures import failure
-from gemini_core.model.chat import ModelFailure, Usage
+from gemini_core.model.chat import Usage
+from gemini_core.model.replies import ModelFailure
 
 _LONGEST_DETAIL = 300
 _OURS_TO_MEND = frozenset({401, 402, 403, 404})

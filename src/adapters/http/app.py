@@ -11,7 +11,10 @@ from adapters.http import openapi
 from adapters.http.accounts import Account, DevelopmentInbox, Keys, Sessions, SignIn
 from adapters.http.auth import Authentication
 from adapters.http.billing import PaymentReturn, Subscriptions, Webhook
-from adapters.http.chat import Messages, OneMessage, Room, Rooms, Usages, message_answer
+from adapters.http.chat.answers import message_answer
+from adapters.http.chat.messages import Messages, OneMessage
+from adapters.http.chat.rooms import Room, Rooms
+from adapters.http.chat.usage import Usages
 from adapters.http.documentation import Documentation
 from adapters.http.middleware import Cors, Requests, StandardHeaders
 from adapters.http.operations import Healthz, Metrics, Probe, Readyz

@@ -11,7 +11,8 @@ from adapters.http.events import Event
 from gemini_core.core import Core
 from gemini_core.errors import NotFound
 from gemini_core.model.accounts import Caller
-from gemini_core.model.chat import Message, ReplyEvent
+from gemini_core.model.chat import Message
+from gemini_core.model.replies import ReplyEvent
 
 
 class Streams:

@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
-from gemini_core.model.chat import Piece, Prompt, Role, Timeouts, Usage
+from gemini_core.model.chat import Role, Usage
+from gemini_core.model.replies import Piece, Prompt, Timeouts
 
 _ECHOED_WORDS = 60
 _CHARACTERS_PER_TOKEN = 4

@@ -1,9 +1,8 @@
-"""Rooms, messages and replies in the process."""
+"""Rooms and messages in the process."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from datetime import date, datetime, timedelta
-from threading import Condition
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -11,11 +10,8 @@ from adapters.memory.jobs import MemoryJobs
 from adapters.memory.store import MemoryStore
 from gemini_core.errors import Conflict, LimitReached, NotFound
 from gemini_core.model.chat import (
-    Answer,
     Chatroom,
-    Conversation,
     DayUsage,
-    FeedEvent,
     Message,
     Role,
     RoomChange,
@@ -26,7 +22,7 @@ from gemini_core.model.chat import (
     day_ends,
 )
 from gemini_core.model.ids import ChatroomId, JobId, MessageId, UserId, unix_ms, uuid7_of_ms
-from gemini_core.model.jobs import Lease, NewJob
+from gemini_core.model.jobs import NewJob
 from gemini_core.model.requests import KEY_LIVES, Once, Page, key_reused
 
 # The plan in force for a user at an instant; raises `NotFound` for no such user.
@@ -255,67 +251,6 @@ class MemoryMessages:
 
 
 @dataclass(frozen=True, slots=True)
-class MemoryReplies:
-    """`ReplyRepo` in the process."""
-
-    chat: MemoryChat
-
-    def begin(self, lease: Lease, *, history: int) -> Conversation | None:
-        chat = self.chat
-        with chat.store.lock:
-            if not chat.jobs.holds(lease):
-                return None
-            room, reply = self._found(lease)
-            chat.messages[room.id][reply.id] = reply = replace(reply, status=Status.GENERATING, attempt=lease.attempt)
-            before = [m for m in chat.messages[room.id].values() if m.id < reply.id and m.id not in chat.superseded]
-            before.sort(key=lambda message: message.id)
-            plan = chat.plan_of(room.user_id, lease.trying_since)
-        turns = tuple(before[-history:])
-        return Conversation(user_id=room.user_id, room=room, plan=plan, reply=reply, turns=turns)
-
-    def finish(self, lease: Lease, answer: Answer, *, now: datetime) -> Sequence[JobId] | None:
-        chat = self.chat
-        with chat.store.lock:
-            nudge = chat.jobs.finish(lease)
-            if nudge is None:
-                return None
-            room, reply = self._found(lease)
-            chat.messages[room.id][reply.id] = replace(
-                reply,
-                status=answer.status,
-                content=answer.content,
-                completed_at=now,
-                model=answer.model or None,
-                finish_reason=answer.finish_reason,
-                usage=answer.billed,
-                error=answer.error,
-            )
-            if answer.give_back:
-                chat.give_back(reply.id, room.user_id)
-            self._bill(room.user_id, answer.model, answer.billed, now)
-            return nudge
-
-    def try_again(
-        self, lease: Lease, *, after: timedelta, error: str, billed: Usage | None, model: str, now: datetime
-    ) -> bool:
-        with self.chat.store.lock:
-            if not self.chat.jobs.put_back(lease, after=after, failed=True, error=error):
-                return False
-            room, _ = self._found(lease)
-            self._bill(room.user_id, model, billed, now)
-            return True
-
-    def _found(self, lease: Lease) -> tuple[Chatroom, Message]:
-        room = self.chat.rooms[ChatroomId(lease.lane or UUID(int=0))]
-        return room, self.chat.messages[room.id][MessageId(lease.id)]
-
-    def _bill(self, user: UserId, model: str, billed: Usage | None, now: datetime) -> None:
-        if billed is not None:
-            key = (user, now.date(), model, self.chat.plan_of(user, now))
-            self.chat.tokens[key] = self.chat.tokens.get(key, Usage()) + billed
-
-
-@dataclass(frozen=True, slots=True)
 class MemoryUsage:
     """`UsageRepo` in the process."""
 
@@ -332,36 +267,6 @@ class MemoryUsage:
             sum((usage for day, usage in mine if day == today), Usage()),
             sum((usage for day, usage in mine if day >= since), Usage()),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryFeed:
-    """`ReplyFeed` in the process."""
-
-    logs: dict[MessageId, list[FeedEvent]] = field(default_factory=dict)
-    grown: Condition = field(default_factory=Condition)
-
-    def append(self, reply: MessageId, attempt: int, start: int, text: str) -> None:
-        self._add(reply, FeedEvent(attempt, start, text))
-
-    def end(self, reply: MessageId) -> None:
-        self._add(reply, FeedEvent(0, 0, "", end=True))
-
-    def follow(self, reply: MessageId, *, patience: float) -> Iterator[Sequence[FeedEvent]]:
-        log = self.logs.setdefault(reply, [])
-        position = len(log)
-        yield log[:position]
-        while not log or not log[-1].end:
-            with self.grown:
-                self.grown.wait_for(lambda: len(log) > position, patience)
-                news = log[position:]
-            position += len(news)
-            yield news
-
-    def _add(self, reply: MessageId, event: FeedEvent) -> None:
-        with self.grown:
-            self.logs.setdefault(reply, []).append(event)
-            self.grown.notify_all()
 
 
 class NoRoomListCache:

@@ -3,7 +3,8 @@
 import threading
 from collections.abc import Callable, Iterable, Iterator
 
-from gemini_core.model.chat import ModelFailure, Piece, Prompt, Timeouts, Usage
+from gemini_core.model.chat import Usage
+from gemini_core.model.replies import ModelFailure, Piece, Prompt, Timeouts
 
 Answer = str | ModelFailure | Iterable[Piece | ModelFailure]
 

@@ -18,8 +18,8 @@ from typing import Any
 from redis import Redis
 
 from adapters.redis.client import AWAY
-from gemini_core.model.chat import FeedEvent
 from gemini_core.model.ids import MessageId
+from gemini_core.model.replies import FeedEvent
 
 log = logging.getLogger(__name__)
 

@@ -19,8 +19,11 @@ from adapters.http.server import stop_signal
 from adapters.local.demo_model import DemoModel
 from adapters.memory.store import SystemClock
 from adapters.persistence import engine
-from adapters.persistence.chat import SqlMessages, SqlReplies, SqlRooms, SqlUsage
+from adapters.persistence.chat.messages import SqlMessages
+from adapters.persistence.chat.rooms import SqlRooms
+from adapters.persistence.chat.usage import SqlUsage
 from adapters.persistence.jobs import SqlJobs
+from adapters.persistence.replies import SqlReplies
 from adapters.queue.celery import Celery, CeleryQueue
 from adapters.queue.celery import create as celery_app
 from adapters.queue.celery import ping as ping_broker
@@ -32,9 +35,9 @@ from adapters.settings import Settings
 from adapters.wiring.accounts import account_ports, account_rules, seals
 from adapters.wiring.billing import billing_ports, offer, terms
 from gemini_core import Policy, Ports, build
-from gemini_core.model.chat import Timeouts
 from gemini_core.model.jobs import Backoff, Lease
-from gemini_core.use_cases.replies import ModelChoice
+from gemini_core.model.replies import Timeouts
+from gemini_core.use_cases.replies.answering import ModelChoice
 
 
 def policy(settings: Settings) -> Policy:

@@ -1,0 +1,1 @@
+"""Chatrooms and messages over HTTP."""

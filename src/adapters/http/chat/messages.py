@@ -1,0 +1,142 @@
+"""Messages, and what is done with them."""
+
+from dataclasses import replace
+from typing import Annotated
+from uuid import UUID
+
+import falcon
+from msgspec import Meta, Struct
+
+from adapters.http import bodies, events, queries
+from adapters.http.auth import caller
+from adapters.http.chat.answers import MESSAGE_ID, ROOM_ID, MessageAnswer, SentAnswer, message_answer, tell_sent
+from adapters.http.context import request_id
+from adapters.http.describing import IDEMPOTENCY_KEY, PAGED, Parameter, Raw, describe
+from adapters.http.paging import Cursors, Listing
+from adapters.http.replies import Streams
+from gemini_core.core import Core
+from gemini_core.errors import Invalid
+from gemini_core.model.ids import ChatroomId, MessageId
+from gemini_core.use_cases.chat.messages import MAX_CONTENT
+
+MAX_WAIT = 30
+FORWARDS, BACKWARDS = "forwards", "backwards"
+# More than any content can be in bytes, escaped as JSON: the limit in characters is told by the field.
+Text = Annotated[str, Meta(max_length=4 * MAX_CONTENT)]
+
+
+class NewMessage(Struct, forbid_unknown_fields=True):
+    """1 to 32,000 characters after trimming."""
+
+    content: Text
+
+
+class Messages:
+    """The messages of a chatroom."""
+
+    def __init__(self, core: Core, cursors: Cursors, streams: Streams) -> None:
+        self._core = core
+        self._cursors = cursors
+        self._streams = streams
+
+    @describe(
+        "Send a message",
+        body=NewMessage,
+        answers={202: SentAnswer, 200: Raw("text/event-stream", "The reply's events, where the client accepts them.")},
+        path=(ROOM_ID,),
+        headers=(IDEMPOTENCY_KEY,),
+        answer_headers={
+            "Location": "The reply.",
+            "RateLimit": "What is left of the day's messages.",
+            "Idempotent-Replayed": "`true` where this is a replay.",
+        },
+        problems=("not-found", "daily-limit-reached", "idempotency-key-reused"),
+    )
+    def on_post(self, req: falcon.Request, resp: falcon.Response, room_id: UUID) -> None:
+        """Accepted with everything it promises, or not at all. Replies of a room are made in order, one at a time."""
+        asking = caller(req)
+        wanted = bodies.read(req, NewMessage)
+        sent = self._core.send_message(
+            asking.user_id,
+            ChatroomId(room_id),
+            wanted.content,
+            key=req.get_header("Idempotency-Key"),
+            request_id=request_id(req),
+        )
+        tell_sent(resp, sent)
+        if events.wanted(req):
+            self._streams.send(req, resp, asking, sent.reply)
+
+    @describe(
+        "The messages of a chatroom",
+        answers={200: Listing[MessageAnswer]},
+        path=(ROOM_ID,),
+        query=(*PAGED, Parameter("before", "Scroll back: the latest messages before this one.", UUID)),
+        problems=("not-found",),
+    )
+    def on_get(self, req: falcon.Request, resp: falcon.Response, room_id: UUID) -> None:
+        """Oldest first. With `before`, `next_cursor` leads further back."""
+        reader, room = caller(req).user_id, ChatroomId(room_id)
+        before = queries.identifier(req, "before")
+        scope = ("messages", reader, room)
+        limit, after = self._cursors.asked(req, *scope)
+        if before is not None and after is not None:
+            raise Invalid.field("before", "goes without a cursor", "contradiction")
+        backwards, position = (True, MessageId(before)) if before else _position(after)
+        page = self._core.list_messages(
+            reader, room, limit=limit, before=position if backwards else None, after=None if backwards else position
+        )
+        page = replace(page, next=page.next and (BACKWARDS if backwards else FORWARDS, *page.next))
+        resp.data = bodies.write(self._cursors.listing(page, message_answer, *scope))
+
+
+class OneMessage:
+    """One message, and what its author can do about it."""
+
+    def __init__(self, core: Core, streams: Streams) -> None:
+        self._core = core
+        self._streams = streams
+
+    @describe(
+        "A message",
+        answers={200: MessageAnswer},
+        path=(ROOM_ID, MESSAGE_ID),
+        query=(Parameter("wait", f"Seconds to wait for the message to be final: 0 to {MAX_WAIT}.", int),),
+        problems=("not-found", "invalid-request"),
+    )
+    def on_get(self, req: falcon.Request, resp: falcon.Response, room_id: UUID, message_id: UUID) -> None:
+        """At once, or as soon as it is final, but after `wait` seconds at the latest."""
+        reader = caller(req).user_id
+        wait = queries.whole_number(req, "wait", least=0, most=MAX_WAIT, default=0)
+        message = self._core.read_message(reader, ChatroomId(room_id), MessageId(message_id), wait=wait)
+        resp.data = bodies.write(message_answer(message))
+
+    @describe(
+        "Follow a reply",
+        answers={200: Raw("text/event-stream", "`delta`, `reset`, then one of `done`, `failed`, `cancelled`.")},
+        path=(ROOM_ID, MESSAGE_ID),
+        headers=(Parameter("Last-Event-ID", "Go on after this event, on any API process."),),
+        problems=("not-found",),
+    )
+    def on_get_stream(self, req: falcon.Request, resp: falcon.Response, room_id: UUID, message_id: UUID) -> None:
+        """Its text as it is made, and then its end with the whole message; also when it is final already."""
+        asking = caller(req)
+        message = self._core.read_message(asking.user_id, ChatroomId(room_id), MessageId(message_id))
+        self._streams.send(req, resp, asking, message, after=req.get_header("Last-Event-ID") or "")
+
+    @describe(
+        "Stop a reply",
+        answers={202: MessageAnswer},
+        path=(ROOM_ID, MESSAGE_ID),
+        problems=("not-found", "already-final"),
+    )
+    def on_post_cancel(self, req: falcon.Request, resp: falcon.Response, room_id: UUID, message_id: UUID) -> None:
+        """Within a second. What was generated so far is kept."""
+        reply = self._core.cancel_reply(caller(req).user_id, ChatroomId(room_id), MessageId(message_id))
+        resp.status = falcon.HTTP_202
+        resp.data = bodies.write(message_answer(reply))
+
+
+def _position(after: tuple[str, ...] | None) -> tuple[bool, MessageId | None]:
+    """Whether a cursor leads backwards, and from where."""
+    return (False, None) if after is None else (after[0] == BACKWARDS, MessageId(UUID(after[1])))

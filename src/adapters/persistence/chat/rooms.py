@@ -1,0 +1,146 @@
+"""Rooms in PostgreSQL."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, bindparam, select, text, tuple_, update
+from sqlalchemy.dialects.postgresql import JSONB
+
+from adapters.persistence.chat.once import TAKE_KEY, first_outcome, key_of
+from adapters.persistence.chat.rows import PLAN, ROOM, ROOM_COLUMNS, no_room, room_of
+from adapters.persistence.engine import statement, transaction
+from adapters.persistence.tables import chatrooms
+from gemini_core.errors import Conflict, NotFound
+from gemini_core.model.chat import Chatroom, RoomChange
+from gemini_core.model.ids import ChatroomId, UserId
+from gemini_core.model.requests import Once, Page
+
+# A statement of its own, so that the count that follows it sees what was stored while it waited for the lock.
+LOCK_OWNER = text(f"SELECT {PLAN} AS plan FROM users u WHERE u.id = :user_id FOR NO KEY UPDATE")  # noqa: S608
+CREATE_ROOM = text(
+    """
+    INSERT INTO chatrooms (id, user_id, title, titled_by_user, system_instruction, model, created_at, updated_at)
+    SELECT :id, :user_id, :title, :titled_by_user, :system_instruction, :model, :now, :now
+    WHERE (SELECT count(*) FROM chatrooms WHERE user_id = :user_id) < :allowed
+    RETURNING id
+    """
+)
+ROOM_PAGE = (
+    select(*ROOM_COLUMNS)
+    .where(chatrooms.c.user_id == bindparam("owner"))
+    .order_by(chatrooms.c.updated_at.desc(), chatrooms.c.id.desc())
+    .limit(bindparam("limit"))
+)
+DELETE_ROOM = text("DELETE FROM chatrooms WHERE id = :room AND user_id = :owner RETURNING id")
+LOCK_ROOM = text("SELECT id FROM chatrooms WHERE id = :room AND user_id = :owner FOR UPDATE")
+DROP_JOBS = text("DELETE FROM jobs WHERE lane = :room")
+# Promises that nobody began to keep give their units back.
+GIVE_BACK_PENDING = text(
+    """
+    UPDATE daily_usage d SET used = greatest(d.used - held.units, 0)
+    FROM (SELECT unit_day, count(*) AS units FROM messages
+          WHERE chatroom_id = :room AND status = 'pending' AND unit_day IS NOT NULL GROUP BY unit_day) held
+    WHERE d.user_id = :owner AND d.day = held.unit_day
+    """
+)
+TAKE_ROOM_KEY = text(
+    TAKE_KEY.format(user=":user_id", outcome=":outcome", source="(SELECT) one")
+).bindparams(bindparam("outcome", type_=JSONB))
+
+
+@dataclass(frozen=True, slots=True)
+class SqlRooms:
+    """`RoomRepo` on PostgreSQL."""
+
+    engine: Engine
+
+    def create(self, room: Chatroom, *, max_rooms: Mapping[str, int], once: Once | None) -> tuple[Chatroom, bool]:
+        with transaction(self.engine) as connection:
+            if once is not None and (first := self._first(connection, room, once)) is not None:
+                return first, True
+            self._insert(connection, room, max_rooms)
+        return room, False
+
+    def _first(self, connection: Connection, room: Chatroom, once: Once) -> Chatroom | None:
+        """The room as first answered under this key; None if the key is new, and now ours."""
+        outcome = {"id": str(room.id), "at": room.created_at.isoformat(), "model": room.model}
+        key = {"user_id": room.user_id, **key_of(once, room.created_at)}
+        if connection.execute(TAKE_ROOM_KEY, {**key, "now": room.created_at, "outcome": outcome}).one_or_none():
+            return None
+        outcome = first_outcome(connection, key, once)
+        at = datetime.fromisoformat(outcome["at"])
+        return Chatroom(
+            id=ChatroomId(UUID(outcome["id"])),
+            user_id=room.user_id,
+            title=room.title,
+            system_instruction=room.system_instruction,
+            model=outcome["model"],
+            created_at=at,
+            updated_at=at,
+        )
+
+    def _insert(self, connection: Connection, room: Chatroom, max_rooms: Mapping[str, int]) -> None:
+        plan = connection.execute(LOCK_OWNER, {"user_id": room.user_id, "now": room.created_at}).scalar_one_or_none()
+        if plan is None:
+            raise NotFound("There is no such user.")
+        values = {
+            "id": room.id,
+            "user_id": room.user_id,
+            "title": room.title,
+            "titled_by_user": bool(room.title),
+            "system_instruction": room.system_instruction,
+            "model": room.model,
+            "now": room.created_at,
+            "allowed": max_rooms.get(plan, max_rooms["basic"]),
+        }
+        if connection.execute(CREATE_ROOM, values).one_or_none() is None:
+            raise Conflict("Your plan has no room for another chatroom.", code="room-limit-reached")
+
+    def page(
+        self, owner: UserId, *, archived: bool | None, limit: int, after: tuple[str, ...] | None
+    ) -> Page[Chatroom]:
+        query = ROOM_PAGE
+        if archived is not None:
+            query = query.where(chatrooms.c.archived == archived)
+        if after is not None:
+            position = (datetime.fromisoformat(after[0]), UUID(after[1]))
+            query = query.where(tuple_(chatrooms.c.updated_at, chatrooms.c.id) < position)
+        with statement(self.engine) as connection:
+            rooms = [room_of(row) for row in connection.execute(query, {"owner": owner, "limit": limit + 1})]
+        more = len(rooms) > limit
+        last = rooms[limit - 1] if more else None
+        return Page(tuple(rooms[:limit]), (last.updated_at.isoformat(), str(last.id)) if last else None)
+
+    def show(self, owner: UserId, room: ChatroomId) -> Chatroom:
+        with statement(self.engine) as connection:
+            row = connection.execute(ROOM, {"owner": owner, "room": room}).one_or_none()
+        if row is None:
+            raise no_room()
+        return room_of(row)
+
+    def change(self, owner: UserId, room: ChatroomId, change: RoomChange, *, now: datetime) -> Chatroom:
+        named = {name: value for name in change.__slots__ if (value := getattr(change, name)) is not None}
+        if "title" in named:
+            named["titled_by_user"] = bool(named["title"])
+        query = (
+            update(chatrooms)
+            .where(chatrooms.c.id == room, chatrooms.c.user_id == owner)
+            .values(**named, updated_at=now)
+            .returning(*ROOM_COLUMNS)
+        )
+        with statement(self.engine) as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            raise no_room()
+        return room_of(row)
+
+    def delete(self, owner: UserId, room: ChatroomId) -> None:
+        key = {"owner": owner, "room": room}
+        with transaction(self.engine) as connection:
+            if connection.execute(LOCK_ROOM, key).one_or_none() is None:
+                raise no_room()
+            connection.execute(DROP_JOBS, {"room": room})
+            connection.execute(GIVE_BACK_PENDING, key)
+            connection.execute(DELETE_ROOM, key)

@@ -1,0 +1,67 @@
+"""What the statements about chat have in common, and the nouns that rows stand for."""
+
+from typing import Any
+
+from sqlalchemy import Row, bindparam, select, text
+
+from adapters.persistence.tables import chatrooms, messages
+from gemini_core.errors import NotFound
+from gemini_core.model.chat import Chatroom, Message, ReplyError, Role, Status, Usage
+from gemini_core.model.ids import ChatroomId, MessageId
+
+# The plan in force for the user `u` at `:now`.
+PLAN = "CASE WHEN u.plan_until IS NULL OR u.plan_until > :now THEN u.plan ELSE 'basic' END"
+ROOM_COLUMNS = [
+    chatrooms.c[name]
+    for name in (
+        "id", "user_id", "title", "system_instruction", "model", "created_at", "updated_at", "message_count",
+        "pinned", "archived",
+    )
+]  # fmt: skip
+ROOM = select(*ROOM_COLUMNS).where(chatrooms.c.id == bindparam("room"), chatrooms.c.user_id == bindparam("owner"))
+MESSAGE_COLUMNS = [column for column in messages.c if column.name not in ("superseded", "unit_day")]
+# The unit that a reply holds returns to its day, once.
+GIVE_BACK = text(
+    """
+    WITH held AS (SELECT unit_day FROM messages WHERE chatroom_id = :room AND id = :reply AND unit_day IS NOT NULL),
+    freed AS (UPDATE messages SET unit_day = NULL FROM held WHERE chatroom_id = :room AND id = :reply)
+    UPDATE daily_usage d SET used = greatest(d.used - 1, 0) FROM held, chatrooms r
+    WHERE r.id = :room AND d.user_id = r.user_id AND d.day = held.unit_day
+    """
+)
+
+
+def room_of(row: Row[Any]) -> Chatroom:
+    """A room of `ROOM_COLUMNS`."""
+    return Chatroom(**row._mapping)
+
+
+def message_of(row: Row[Any]) -> Message:
+    """A message of `MESSAGE_COLUMNS`."""
+    return Message(
+        id=MessageId(row.id),
+        chatroom_id=ChatroomId(row.chatroom_id),
+        role=Role(row.role),
+        content=row.content,
+        status=Status(row.status),
+        created_at=row.created_at,
+        completed_at=row.completed_at,
+        reply_to=row.reply_to,
+        model=row.model,
+        finish_reason=row.finish_reason,
+        usage=None if row.prompt_tokens is None else Usage(row.prompt_tokens, row.output_tokens),
+        error=None
+        if row.error_code is None
+        else ReplyError(row.error_code, row.error_message, row.error_retryable),
+        attempt=row.attempt,
+    )
+
+
+def no_room() -> NotFound:
+    """There is none, or it is somebody else's."""
+    return NotFound("There is no such chatroom.")
+
+
+def no_message() -> NotFound:
+    """There is none, or it is somebody else's."""
+    return NotFound("There is no such message.")

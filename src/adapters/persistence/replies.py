@@ -1,0 +1,128 @@
+"""The worker's side of replies in PostgreSQL."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Engine, bindparam, select, text, update
+
+from adapters.persistence.chat.rows import GIVE_BACK, MESSAGE_COLUMNS, PLAN, ROOM, message_of, room_of
+from adapters.persistence.engine import transaction
+from adapters.persistence.jobs import finish_job, put_job_back
+from adapters.persistence.tables import messages
+from gemini_core.model.chat import Usage
+from gemini_core.model.ids import JobId, UserId
+from gemini_core.model.jobs import Lease
+from gemini_core.model.replies import Answer, Conversation
+
+BEGIN = text(
+    """
+    UPDATE messages m SET status = 'generating', attempt = j.attempt FROM jobs j
+    WHERE j.id = :id AND j.lease = :token AND m.chatroom_id = j.lane AND m.id = j.id
+    RETURNING m.chatroom_id
+    """
+)
+BEGUN = text(
+    f"SELECT r.user_id, {PLAN} AS plan FROM chatrooms r JOIN users u ON u.id = r.user_id WHERE r.id = :room"  # noqa: S608
+)
+HISTORY = (
+    select(*MESSAGE_COLUMNS)
+    .where(messages.c.chatroom_id == bindparam("room"), messages.c.id <= bindparam("reply"), ~messages.c.superseded)
+    .order_by(messages.c.id.desc())
+    .limit(bindparam("limit"))
+)
+BILL = text(
+    f"""
+    INSERT INTO token_usage AS t (user_id, day, model, plan, prompt_tokens, output_tokens, calls)
+    SELECT r.user_id, :day, :model, {PLAN}, :prompt_tokens, :output_tokens, 1
+    FROM chatrooms r JOIN users u ON u.id = r.user_id WHERE r.id = :room
+    ON CONFLICT (user_id, day, model, plan) DO UPDATE SET prompt_tokens = t.prompt_tokens + excluded.prompt_tokens,
+        output_tokens = t.output_tokens + excluded.output_tokens, calls = t.calls + 1
+    """  # noqa: S608
+)
+FINAL = (
+    update(messages)
+    .where(messages.c.chatroom_id == bindparam("room"), messages.c.id == bindparam("reply"))
+    .values(
+        {
+            name: bindparam(f"new_{name}")
+            for name in (
+                "status", "content", "completed_at", "model", "finish_reason", "prompt_tokens", "output_tokens",
+                "error_code", "error_message", "error_retryable",
+            )
+        }
+    )
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class SqlReplies:
+    """`ReplyRepo` on PostgreSQL."""
+
+    engine: Engine
+
+    def begin(self, lease: Lease, *, history: int) -> Conversation | None:
+        with transaction(self.engine) as connection:
+            room_id = connection.execute(BEGIN, {"id": lease.id, "token": lease.token}).scalar_one_or_none()
+            if room_id is None:
+                return None
+            owner = connection.execute(BEGUN, {"room": room_id, "now": lease.trying_since}).one()
+            room = connection.execute(ROOM, {"room": room_id, "owner": owner.user_id}).one()
+            rows = connection.execute(HISTORY, {"room": room_id, "reply": lease.id, "limit": history + 1})
+            reply, *turns = [message_of(row) for row in rows]
+        return Conversation(
+            user_id=UserId(owner.user_id), room=room_of(room), plan=owner.plan, reply=reply, turns=tuple(reversed(turns))
+        )
+
+    def finish(self, lease: Lease, answer: Answer, *, now: datetime) -> Sequence[JobId] | None:
+        with transaction(self.engine) as connection:
+            nudge = finish_job(connection, lease)
+            if nudge is None:
+                return None
+            key = {"room": lease.lane, "reply": lease.id}
+            connection.execute(FINAL, {**key, **_final(answer, now)})
+            if answer.give_back:
+                connection.execute(GIVE_BACK, key)
+            _bill(connection, lease, answer.model, answer.billed, now)
+            return nudge
+
+    def try_again(
+        self, lease: Lease, *, after: timedelta, error: str, billed: Usage | None, model: str, now: datetime
+    ) -> bool:
+        with transaction(self.engine) as connection:
+            if not put_job_back(connection, lease, after=after, failed=True, error=error):
+                return False
+            _bill(connection, lease, model, billed, now)
+            return True
+
+
+def _bill(connection: Connection, lease: Lease, model: str, billed: Usage | None, now: datetime) -> None:
+    if billed is not None:
+        connection.execute(
+            BILL,
+            {
+                "room": lease.lane,
+                "day": now.date(),
+                "now": now,
+                "model": model,
+                "prompt_tokens": billed.prompt_tokens,
+                "output_tokens": billed.output_tokens,
+            },
+        )
+
+
+def _final(answer: Answer, now: datetime) -> dict[str, Any]:
+    error, usage = answer.error, answer.billed
+    return {
+        "new_status": answer.status,
+        "new_content": answer.content,
+        "new_completed_at": now,
+        "new_model": answer.model or None,
+        "new_finish_reason": answer.finish_reason,
+        "new_prompt_tokens": usage.prompt_tokens if usage else None,
+        "new_output_tokens": usage.output_tokens if usage else None,
+        "new_error_code": error.code if error else None,
+        "new_error_message": error.message if error else None,
+        "new_error_retryable": error.retryable if error else None,
+    }

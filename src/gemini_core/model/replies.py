@@ -1,0 +1,187 @@
+"""How a reply is made: what the model is asked, what comes back, and where a follower of it is."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gemini_core.model.chat import Chatroom, Message, ReplyError, Role, Status, Usage
+from gemini_core.model.ids import UserId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversation:
+    """All that a reply is made from. `turns`: the current conversation before the reply, oldest first."""
+
+    user_id: UserId
+    room: Chatroom
+    plan: str
+    reply: Message
+    turns: tuple[Message, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """How a reply ends. `billed`: what this try cost, also when it failed; `give_back`: the unit of the day returns."""
+
+    status: Status
+    content: str = ""
+    model: str = ""
+    finish_reason: str | None = None
+    error: ReplyError | None = None
+    billed: Usage | None = None
+    give_back: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a reader of a reply is: so many characters into an attempt. Written as `<attempt>:<characters>`."""
+
+    attempt: int = 0
+    characters: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> "Position | None":
+        """The position; None if the text is not one."""
+        attempt, _, characters = text.partition(":")
+        if not (text.isascii() and attempt.isdigit() and characters.isdigit() and len(text) <= 24):
+            return None
+        return cls(int(attempt), int(characters))
+
+    def __str__(self) -> str:
+        return f"{self.attempt}:{self.characters}"
+
+
+class ReplyEventKind(StrEnum):
+    """What can happen to one who follows a reply. After `done`, `failed` or `cancelled` nothing comes."""
+
+    DELTA = "delta"
+    RESET = "reset"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyEvent:
+    """`text` with a delta; `message` with the last event. `at`: where the follower is after this event."""
+
+    kind: ReplyEventKind
+    at: Position
+    text: str = ""
+    message: "Message | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class FeedEvent:
+    """Text that begins `start` characters into an attempt; `end` with no text: the reply is final in the store."""
+
+    attempt: int
+    start: int
+    text: str
+    end: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file that goes to the model with a turn. `data` is the raw bytes."""
+
+    media_type: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One side's words in a prompt."""
+
+    role: Role
+    text: str
+    attachments: tuple[Attachment, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """All that the model is asked with. `system` empty: none. The last turn is the user's."""
+
+    model: str
+    system: str
+    turns: tuple[Turn, ...]
+
+
+def prompt_for(conversation: Conversation, *, model: str, context_tokens: int) -> Prompt:
+    """The room's instruction, then as many of the latest turns as fit.
+
+    A reply that failed is never part of it, nor the words that the model refused to answer; what a cancelled reply
+    had said is.
+    """
+    blocked = {
+        turn.reply_to for turn in conversation.turns if turn.error is not None and turn.error.code == "blocked"
+    }
+    said = [
+        Turn(turn.role, turn.content)
+        for turn in conversation.turns
+        if turn.content and turn.status in (Status.COMPLETE, Status.CANCELLED) and turn.id not in blocked
+    ]
+    room = context_tokens - estimated_tokens(conversation.room.system_instruction)
+    fitting: list[Turn] = []
+    for turn in reversed(said):
+        room -= estimated_tokens(turn.text)
+        if fitting and room < 0:
+            break
+        fitting.append(turn)
+    # The provider wants the user to begin.
+    while len(fitting) > 1 and fitting[-1].role is not Role.USER:
+        fitting.pop()
+    return Prompt(model, conversation.room.system_instruction, tuple(reversed(fitting)))
+
+
+def estimated_tokens(text: str) -> int:
+    """About how many tokens a text has: four bytes of UTF-8 each, and a few for the turn itself."""
+    return len(text.encode()) // 4 + 4
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long a call to the model may take, in seconds: to the first piece, between pieces, in all."""
+
+    first: float = 30.0
+    between: float = 30.0
+    total: float = 150.0
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a reply as it arrives.
+
+    `usage` is cumulative: a later piece's figure replaces an earlier one. The piece with a `finish_reason`
+    (the provider's word, lower case: `stop`, `max_tokens`) is the last one.
+    """
+
+    text: str = ""
+    usage: Usage | None = None
+    finish_reason: str | None = None
+
+
+class ModelFailure(Exception):
+    """One call to the model failed; the core decides what follows.
+
+    `error.code` is one of `overloaded` (429, 503 and the like), `timeout`, `unreachable` (connection refused, dropped,
+    stream ended early), `malformed` (no candidate, broken chunk), `blocked` (prompt or reply; `reason` is the
+    provider's word in lower case, e.g. `safety`), `provider_misconfigured` (wrong key, unknown model), `rejected`
+    (the provider calls the request itself wrong). `retry_after`: seconds the provider asked to wait, if it did.
+    `usage`: what was billed all the same, if known. The `operator_detail` is for the log, never for the user; no key in it.
+    """
+
+    def __init__(
+        self,
+        error: ReplyError,
+        *,
+        retry_after: float | None = None,
+        usage: Usage | None = None,
+        reason: str | None = None,
+        operator_detail: str = "",
+    ) -> None:
+        super().__init__(f"{error.code}: {operator_detail or error.message}")
+        self.error = error
+        self.retry_after = retry_after
+        self.usage = usage
+        self.reason = reason
+        self.operator_detail = operator_detail

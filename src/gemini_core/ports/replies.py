@@ -1,0 +1,67 @@
+"""What making and following replies needs of the world. `ReplyRepo` raises `Unavailable` while its store is away."""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from gemini_core.model.chat import Usage
+from gemini_core.model.ids import JobId, MessageId
+from gemini_core.model.jobs import Lease
+from gemini_core.model.replies import Answer, Conversation, FeedEvent, Piece, Prompt, Timeouts
+
+
+class ReplyRepo(Protocol):
+    """The worker's side of a reply. Everything is void without the lease."""
+
+    def begin(self, lease: Lease, *, history: int) -> Conversation | None:
+        """The reply is being generated from now on; answers what is needed for its prompt, at most `history` turns.
+
+        None if the lease was lost.
+        """
+        ...
+
+    def finish(self, lease: Lease, answer: Answer, *, now: datetime) -> Sequence[JobId] | None:
+        """In one transaction: the reply is final, its job is gone, its unit is kept or given back, its tokens counted.
+
+        Returns the jobs worth a nudge (the next in the room); None if the lease was lost: then nothing was stored.
+        """
+        ...
+
+    def try_again(
+        self, lease: Lease, *, after: timedelta, error: str, billed: Usage | None, model: str, now: datetime
+    ) -> bool:
+        """The try failed; the job rests. What was billed for it is counted all the same. False if the lease was lost."""
+        ...
+
+
+class LLMClient(Protocol):
+    """A language model that answers in pieces."""
+
+    def stream(self, prompt: Prompt, *, timeouts: Timeouts, stopped: Callable[[], bool]) -> Iterator[Piece]:
+        """One call, no retry. Yields pieces as they arrive; the last one has a `finish_reason`.
+
+        Ends early, without one, within half a second of `stopped()` turning true, also while the provider hangs,
+        and then asks the provider to stop. Raises `ModelFailure` and nothing else; also when the stream ends without
+        a finish reason, and when a time-out is over however slowly bytes drip in.
+        """
+        ...
+
+
+class ReplyFeed(Protocol):
+    """A reply while it is being made: a short-lived log, addressed by position. Losing it costs liveliness only."""
+
+    def append(self, reply: MessageId, attempt: int, start: int, text: str) -> None:
+        """Text that begins `start` characters into this attempt. Never raises."""
+        ...
+
+    def end(self, reply: MessageId) -> None:
+        """The reply is final in the store; followers look there. Never raises."""
+        ...
+
+    def follow(self, reply: MessageId, *, patience: float) -> Iterator[Sequence[FeedEvent]]:
+        """First what is in the log by now (perhaps nothing), then what comes, up to and with the end.
+
+        Yields nothing-in-a-batch whenever nothing came for `patience` seconds, also while the log cannot be read: the
+        follower may then look at the store. Closing the iterator ends the following. Never raises.
+        """
+        ...

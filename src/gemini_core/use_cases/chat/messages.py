@@ -1,0 +1,108 @@
+"""What people say in their rooms."""
+
+import time
+from dataclasses import dataclass
+
+from gemini_core.errors import Invalid
+from gemini_core.model.billing import Plans
+from gemini_core.model.chat import Message, Sent
+from gemini_core.model.ids import ChatroomId, JobId, MessageId, UserId
+from gemini_core.model.requests import Once, Page
+from gemini_core.ports.chat import MessageRepo, RoomListCache
+from gemini_core.ports.clock import Clock
+from gemini_core.ports.jobs import JobQueue
+from gemini_core.ports.replies import ReplyFeed
+from gemini_core.use_cases.chat.rules import checked
+
+MAX_CONTENT = 32_000
+
+
+@dataclass(frozen=True, slots=True)
+class SendMessage:
+    """A message is accepted with everything it promises (its place, its unit of the day, its reply) or not at all."""
+
+    messages: MessageRepo
+    queue: JobQueue
+    cache: RoomListCache
+    plans: Plans
+    clock: Clock
+
+    def __call__(
+        self, author: UserId, room: ChatroomId, content: str, *, key: str | None = None, request_id: str = ""
+    ) -> Sent:
+        """Raises `Invalid`, `NotFound`, `LimitReached`, `Unavailable`."""
+        once = Once.of(key, "send_message", room=room, content=content)
+        content = _said(content)
+        limits = {plan.name: plan.daily_messages for plan in self.plans.values()}
+        sent = self.messages.send(
+            author, room, content, limits=limits, now=self.clock.now(), once=once, request_id=request_id
+        )
+        # A replay too: whoever was first may have died before it came this far.
+        self.cache.changed(author)
+        self.queue.nudge(JobId(sent.reply.id))
+        return sent
+
+
+@dataclass(frozen=True, slots=True)
+class ListMessages:
+    """The current conversation of a room, oldest first."""
+
+    messages: MessageRepo
+
+    def __call__(
+        self,
+        reader: UserId,
+        room: ChatroomId,
+        *,
+        limit: int = 20,
+        after: MessageId | None = None,
+        before: MessageId | None = None,
+    ) -> Page[Message]:
+        """Raises `NotFound`, `Unavailable`."""
+        return self.messages.page(reader, room, limit=limit, after=after, before=before)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadMessage:
+    """One message; whoever likes waits until it is final."""
+
+    messages: MessageRepo
+    feed: ReplyFeed
+
+    def __call__(self, reader: UserId, room: ChatroomId, message: MessageId, *, wait: float = 0) -> Message:
+        """The message as it is now, or as it is after at most `wait` seconds. Raises `NotFound`, `Unavailable`."""
+        found = self.messages.show(reader, room, message)
+        if found.status.final or wait <= 0:
+            return found
+        until = time.monotonic() + wait
+        for news in self.feed.follow(message, patience=min(wait, 1.0)):
+            if not news or news[-1].end:
+                found = self.messages.show(reader, room, message)
+            if found.status.final or time.monotonic() >= until:
+                break
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class CancelReply:
+    """The author stops a reply; what was generated so far is kept, and if nothing was, the unit is given back."""
+
+    messages: MessageRepo
+    feed: ReplyFeed
+    queue: JobQueue
+    clock: Clock
+
+    def __call__(self, author: UserId, room: ChatroomId, reply: MessageId) -> Message:
+        """Raises `NotFound`, `Conflict` (`already-final`), `Unavailable`."""
+        message, waiting = self.messages.cancel(author, room, reply, now=self.clock.now())
+        if message.status.final:
+            self.feed.end(reply)
+            self.queue.nudge(*waiting)
+        return message
+
+
+def _said(content: str) -> str:
+    content = content.strip()
+    if not content:
+        raise Invalid.field("content", "must not be empty", "too_short")
+    return checked("content", content, MAX_CONTENT)

@@ -1,0 +1,36 @@
+"""Where a user stands."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from gemini_core.model.billing import Plan, Plans
+from gemini_core.model.chat import DayUsage, TokenTotals, day_ends
+from gemini_core.model.ids import UserId
+from gemini_core.ports.chat import UsageRepo
+from gemini_core.ports.clock import Clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageReport:
+    """Where a user stands today."""
+
+    plan: Plan
+    day: DayUsage
+    resets_at: datetime
+    tokens: TokenTotals
+
+
+@dataclass(frozen=True, slots=True)
+class ShowUsage:
+    """The plan, the day's units and the tokens of today and of this month."""
+
+    usage: UsageRepo
+    plans: Plans
+    clock: Clock
+
+    def __call__(self, user: UserId) -> UsageReport:
+        """Raises `NotFound`, `Unavailable`."""
+        now = self.clock.now()
+        day = self.usage.of_day(user, now.date(), now=now)
+        tokens = self.usage.tokens(user, today=now.date(), since=now.date().replace(day=1))
+        return UsageReport(plan=self.plans.named(day.plan), day=day, resets_at=day_ends(now), tokens=tokens)
