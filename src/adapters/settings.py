@@ -3,6 +3,7 @@
 Every field is a variable of the same name in capitals; `.env.example` is checked against this table.
 """
 
+import hmac
 import os
 import secrets
 import sys
@@ -88,7 +89,7 @@ class Settings:
 
     otp_sender: str = variable("", one_of("inbox", "twilio", "webhook"), "inbox (development's), twilio or webhook")
     otp_webhook_url: str = variable("", url("http", "https"), "where OTP_SENDER=webhook posts codes")
-    otp_webhook_secret: str = variable("", text, "signs these posts", secret=True)
+    otp_webhook_secret: str = variable("", text, "signs these posts; empty: a key made of SECRET_KEY", secret=True)
     twilio_account_sid: str = variable("", text, "for OTP_SENDER=twilio")
     twilio_auth_token: str = variable("", text, "as above", secret=True)
     twilio_from: str = variable("", text, "as above: the sender's number or messaging service")
@@ -193,10 +194,7 @@ def _refuse_contradictions(given: dict[str, Any]) -> None:
     lease, renew = ((_defaults() | given)[name] for name in ("lease_seconds", "renew_seconds"))
     if renew * 2 > lease:
         raise SettingsError(f"RENEW_SECONDS must be at most half of LEASE_SECONDS ({lease:g}), not {renew:g}.")
-    needs = {
-        "twilio": ("twilio_account_sid", "twilio_auth_token", "twilio_from"),
-        "webhook": ("otp_webhook_url", "otp_webhook_secret"),
-    }
+    needs = {"twilio": ("twilio_account_sid", "twilio_auth_token", "twilio_from"), "webhook": ("otp_webhook_url",)}
     for name in needs.get(given.get("otp_sender", ""), ()):
         if name not in given:
             raise SettingsError(f"{name.upper()} is needed with OTP_SENDER={given['otp_sender']}.")
@@ -235,6 +233,8 @@ def _completed(given: dict[str, Any]) -> dict[str, Any]:
     }
     if "secret_key" not in given:
         completed["secret_key"] = _development_secret(given.get("data_dir", Path(".data")))
+    if "otp_webhook_secret" not in given:
+        completed["otp_webhook_secret"] = hmac.digest(completed["secret_key"].encode(), b"otp-webhook", "sha256").hex()
     return completed
 
 
