@@ -39,7 +39,7 @@ class FixedRing:
         named = {hashlib.sha256(key.public_key().public_bytes_raw()).hexdigest()[:16]: key for key in private}
         self._ring = Ring(next(iter(named.items())), {kid: key.public_key() for kid, key in named.items()})
 
-    def current(self, kid: str | None = None) -> Ring:  # noqa: ARG002 - there never are others
+    def current(self, kid: str | None = None) -> Ring:
         return self._ring
 
     def keys(self) -> Sequence[SigningKey]:
@@ -55,10 +55,10 @@ class FixedRing:
             for kid, key in self._ring.verifiers.items()
         ]
 
-    def rotate(self, *, now: datetime) -> Sequence[SigningKey]:  # noqa: ARG002
+    def rotate(self, *, now: datetime) -> Sequence[SigningKey]:
         raise _fixed()
 
-    def retire(self, kid: str, *, now: datetime) -> None:  # noqa: ARG002
+    def retire(self, kid: str, *, now: datetime) -> None:
         raise _fixed()
 
 

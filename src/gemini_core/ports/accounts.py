@@ -179,7 +179,7 @@ class Sessions(Protocol):
 
 
 class Limits(Protocol):
-    """Counts, and remembers which sessions ended. While its store is away it raises `Unavailable`: it never lets pass."""
+    """Counts, and remembers which sessions ended. It raises `Unavailable`, and lets none pass, while it cannot."""
 
     def take(self, wanted: Take, *, now: datetime) -> Taken:
         """Check everything and take all or nothing, in one step and one round trip. See `Take`."""

@@ -52,7 +52,10 @@ EXPORT_SESSIONS = text(
     """
 )
 EXPORT_EVENTS = text(
-    "SELECT id, at, event, session_id, ip, detail FROM audit WHERE user_id = :user AND id > :after ORDER BY id LIMIT 500"
+    """
+    SELECT id, at, event, session_id, ip, detail FROM audit
+    WHERE user_id = :user AND id > :after ORDER BY id LIMIT 500
+    """
 )
 
 

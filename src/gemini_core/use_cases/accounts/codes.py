@@ -251,7 +251,7 @@ class SendCode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckPassword:
-    """A password is checked against the account's, or that of a pending sign-up; no difference shows where there is none."""
+    """A password is checked against the account's, or a pending sign-up's; it takes as long where there is none."""
 
     passwords: Passwords
     hasher: PasswordHasher

@@ -52,7 +52,7 @@ class ReplacePassword:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangePassword:
-    """Who is signed in sets a new password with the current one; the first one, shortly after signing in with a code."""
+    """Who is signed in sets a new password with the current one; the first one, soon after signing in with a code."""
 
     rules: AccountRules
     clock: Clock
@@ -98,7 +98,7 @@ class ChangePassword:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResetPassword:
-    """Who has proven the number sets a new password, once; a refused one does not use the right up. Nobody is signed in."""
+    """Who has proven the number sets a new password, once, and is not signed in; a refused one spends nothing."""
 
     rules: AccountRules
     clock: Clock

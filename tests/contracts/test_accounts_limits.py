@@ -1,0 +1,174 @@
+"""The exam for what counts requests and remembers ended sessions; sat by memory and by Redis."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from redis import Redis
+from tests.contracts.account_worlds import NOW, after, at_once
+
+from adapters.memory.limits import MemoryLimits
+from adapters.redis.client import connect
+from adapters.redis.limits import RedisLimits
+from gemini_core.errors import Failure
+from gemini_core.model.ids import SessionId, UserId, uuid7
+from gemini_core.model.limits import DAY, HOUR, MINUTE, Budget, Ended, Rule, SessionClaim, Spread, Take, Taken
+from gemini_core.ports.accounts import Limits
+
+THREE = Rule("three", "three", 3, HOUR)
+PACED = Rule("paced", "paced", 5, MINUTE, exact=False)
+FLOOR = Budget("floor", "country:IN", 2, 0.5, DAY)
+USER, SESSION = UserId(uuid7(NOW)), SessionId(uuid7(NOW))
+
+
+@pytest.fixture
+def redis(valkey_url: str) -> Iterator["Redis"]:
+    client = connect(valkey_url)
+    yield client
+    client.close()
+
+
+@pytest.fixture(params=["memory", "redis"])
+def limits(request: pytest.FixtureRequest) -> Limits:
+    return MemoryLimits() if request.param == "memory" else RedisLimits(request.getfixturevalue("redis"))
+
+
+def took(limits: Limits, token: str, *own: Rule, seconds: float = 0, **about: object) -> Taken:
+    return limits.take(Take(token=token, own=own, **about), now=after(seconds))  # type: ignore[arg-type]
+
+
+def admitted(outcomes: list[Taken | Failure]) -> int:
+    return len([taken for taken in outcomes if isinstance(taken, Taken) and taken.refused is None])
+
+
+def test_an_exact_rule_holds_in_every_window_and_says_when_there_is_room(limits: Limits) -> None:
+    for number, seconds in enumerate((0, 600, 3599)):
+        assert took(limits, f"{number}", THREE, seconds=seconds) == Taken()
+    full = took(limits, "3", THREE, seconds=3599.5).refused
+    assert full is not None
+    assert (full.rule, full.retry_after) == (THREE, timedelta(milliseconds=500))
+    assert took(limits, "4", THREE, seconds=3600) == Taken()
+    assert took(limits, "5", THREE, seconds=3601).refused is not None
+
+
+def test_of_fifty_demands_at_once_an_exact_rule_admits_its_number(limits: Limits) -> None:
+    assert admitted(at_once(50, lambda number: took(limits, f"{number}", THREE))) == 3
+
+
+def test_a_paced_rule_admits_a_burst_and_then_its_rate(limits: Limits) -> None:
+    assert admitted(at_once(50, lambda number: took(limits, "", PACED))) == 5
+    full = took(limits, "", PACED).refused
+    assert full is not None
+    assert full.retry_after == timedelta(seconds=12)
+    assert took(limits, "", PACED, seconds=12) == Taken()
+    assert took(limits, "", PACED, seconds=12).refused is not None
+
+
+def test_a_full_rule_of_ones_own_takes_nothing_of_the_others(limits: Limits) -> None:
+    one = Rule("one", "one", 1, HOUR)
+    assert took(limits, "0", one, THREE) == Taken()
+    for number in range(1, 9):
+        assert took(limits, f"{number}", THREE, one).refused is not None
+    assert took(limits, "9", THREE) == Taken()
+    assert took(limits, "10", THREE) == Taken()
+
+
+def test_a_full_shared_rule_withholds_without_a_word_and_still_counts_ones_own(limits: Limits) -> None:
+    shared = Rule("shared", "shared", 1, HOUR)
+    assert took(limits, "0", THREE, shared=(shared,)) == Taken()
+    for token in ("1", "2"):
+        assert took(limits, token, THREE, shared=(shared,)) == Taken(withheld="shared")
+    assert took(limits, "3", THREE, shared=(shared,)).refused is not None
+
+
+def test_what_is_given_back_can_be_taken_again(limits: Limits) -> None:
+    taken = [Take(token=f"{number}", own=(THREE,), shared=(replace(THREE, key="s"),)) for number in range(3)]
+    for take in taken:
+        assert limits.take(take, now=NOW) == Taken()
+    limits.give_back(taken[1])
+    assert limits.take(taken[1], now=NOW) == Taken()
+    assert limits.take(replace(taken[1], token="9"), now=NOW).refused is not None
+
+
+def test_a_rule_of_none_refuses_everything(limits: Limits) -> None:
+    assert took(limits, "0", Rule("none", "none", 0, HOUR)).refused is not None
+    assert took(limits, "0", shared=(Rule("none", "none", 0, HOUR),)).withheld == "none"
+
+
+def test_a_budget_is_spent_by_codes_that_nobody_proves(limits: Limits) -> None:
+    takes = [Take(token=f"{number}", budgets=(FLOOR,)) for number in range(10)]
+    assert [limits.take(take, now=NOW).withheld for take in takes[:3]] == [None, None, "floor"]
+    limits.prove(takes[0], now=NOW)
+    assert limits.take(takes[3], now=NOW) == Taken()
+    assert limits.take(takes[4], now=NOW).withheld == "floor"
+    assert limits.take(takes[4], now=NOW + DAY) == Taken()
+
+
+def test_a_budget_grows_with_what_is_proven(limits: Limits) -> None:
+    for number in range(10):
+        take = Take(token=f"{number}", budgets=(FLOOR,))
+        assert limits.take(take, now=NOW) == Taken()
+        limits.prove(take, now=NOW)
+    unproven = [limits.take(Take(token=f"u{number}", budgets=(FLOOR,)), now=NOW).withheld for number in range(6)]
+    assert unproven == [None] * 5 + ["floor"]
+
+
+def test_a_full_budget_is_only_noted_where_budgets_are_recorded(limits: Limits) -> None:
+    takes = [Take(token=f"{number}", budgets=(FLOOR,), record_only=True) for number in range(3)]
+    assert [limits.take(take, now=NOW) for take in takes] == [Taken(), Taken(), Taken(noted="floor")]
+    limits.prove(takes[0], now=NOW)
+    (figures,) = limits.figures(now=NOW)
+    assert (figures.key, figures.unproven, figures.proven, figures.noted) == ("country:IN", 2, 1, 1)
+
+
+def test_a_network_may_try_a_few_countries(limits: Limits) -> None:
+    def tried(country: str) -> str | None:
+        spread = Spread("countries", "network", country, 3, DAY)
+        return limits.take(Take(token=country, spreads=(spread,)), now=NOW).withheld
+
+    assert [tried(country) for country in ("IN", "US", "DE", "FR", "IN")] == [None, None, None, "countries", None]
+
+
+def claimed(limits: Limits, version: int = 1, session: SessionId = SESSION) -> bool:
+    return limits.take(Take(token="", session=SessionClaim(USER, session, version)), now=NOW).revoked
+
+
+def test_an_ended_session_is_revoked_and_no_other(limits: Limits) -> None:
+    assert not claimed(limits)
+    limits.end(Ended(USER, (SESSION,)), lasting=MINUTE)
+    assert claimed(limits)
+    assert not claimed(limits, session=SessionId(uuid7(NOW)))
+
+
+def test_a_version_revokes_all_below_it_but_the_session_that_is_kept(limits: Limits) -> None:
+    other = SessionId(uuid7(NOW))
+    limits.end(Ended(USER, (), 3, SESSION), lasting=MINUTE)
+    limits.end(Ended(USER, (), 2, None), lasting=MINUTE)
+    assert not claimed(limits, 1)
+    assert claimed(limits, 2, other)
+    assert not claimed(limits, 3, other)
+
+
+def test_a_revoked_session_takes_nothing(limits: Limits) -> None:
+    limits.end(Ended(USER, (SESSION,)), lasting=MINUTE)
+    take = Take(token="0", own=(Rule("one", "one", 1, HOUR),), session=SessionClaim(USER, SESSION, 1))
+    assert limits.take(take, now=NOW).revoked
+    assert took(limits, "1", Rule("one", "one", 1, HOUR)) == Taken()
+
+
+def test_every_key_in_redis_ends_within_its_window(redis: "Redis") -> None:
+    limits = RedisLimits(redis)
+    spread = Spread("countries", "network", "IN", 3, DAY)
+    shared = Rule("day", "day", 9, DAY)
+    take = Take(token="t", own=(THREE, PACED), shared=(shared,), budgets=(FLOOR,), spreads=(spread,), record_only=True)
+    for number in range(5):
+        limits.take(replace(take, token=f"{number}"), now=NOW)
+    limits.prove(replace(take, token="0"), now=NOW)
+    limits.end(Ended(USER, (SESSION,), 2, SESSION), lasting=MINUTE)
+    longest = {b"limit:three": HOUR, b"limit:paced": MINUTE, b"limit:ended:%a" % str(SESSION): 2 * MINUTE}
+    found = list(redis.scan_iter("*"))
+    assert len(found) >= 8
+    for key in found:
+        lives = timedelta(milliseconds=redis.pttl(key))
+        assert timedelta(0) < lives <= longest.get(key, DAY), key

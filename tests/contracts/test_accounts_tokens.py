@@ -1,0 +1,218 @@
+"""The exam for what signs and reads access tokens, and for where its keys are kept."""
+
+import base64
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import Engine
+from tests.contracts.account_worlds import NOW, after, at_once
+
+from adapters.jwt.ring import FixedRing, StoredRing
+from adapters.jwt.tokens import JwtTokens
+from adapters.memory.operators import MemorySigningKeys
+from adapters.persistence.accounts.keys import SqlSigningKeys
+from gemini_core.errors import Conflict, NotFound, Unauthenticated
+from gemini_core.model.accounts import AccessClaims, KeyState
+from gemini_core.model.ids import SessionId, UserId, uuid7
+from gemini_core.ports.accounts import AccessTokens, SigningKeys
+
+US = "https://api.test"
+SEED = bytes(range(32))
+LIVES = timedelta(minutes=10)
+CLAIMS = AccessClaims(
+    user_id=UserId(uuid7(NOW)),
+    session_id=SessionId(uuid7(NOW)),
+    version=3,
+    token_id=uuid7(NOW),
+    issued_at=NOW,
+    expires_at=NOW + LIVES,
+    signed_in_at=NOW,
+)
+
+
+class Clock:
+    """It stands still."""
+
+    def now(self) -> Any:
+        return NOW
+
+
+def tokens() -> AccessTokens:
+    return JwtTokens(FixedRing(SEED), issuer=US, audience=US)
+
+
+def forged(claims: dict[str, Any] | None = None, key: Any = None, alg: str = "EdDSA", **header: Any) -> str:
+    """A token like ours, but for what is given."""
+    ring = FixedRing(SEED).current()
+    payload = jwt.decode(tokens().issue(CLAIMS), options={"verify_signature": False}) | (claims or {})
+    payload = {name: value for name, value in payload.items() if value is not None}
+    headers = {"kid": ring.signer[0], "typ": "at+jwt"} | header
+    return jwt.encode(payload, ring.signer[1] if key is None else key, alg, headers)
+
+
+def is_refused(tokens: AccessTokens, token: str) -> bool:
+    try:
+        tokens.read(token, now=NOW)
+    except Unauthenticated as refused:
+        return refused.detail == "The access token is missing, expired or not valid."
+    return False
+
+
+def test_a_token_says_what_it_was_made_of_and_nothing_about_the_person() -> None:
+    token = tokens().issue(CLAIMS)
+    assert tokens().read(token, now=NOW) == CLAIMS
+    assert jwt.get_unverified_header(token).keys() == {"alg", "kid", "typ"}
+    payload = jwt.decode(token, options={"verify_signature": False})
+    assert payload.keys() == {"iss", "sub", "aud", "exp", "iat", "jti", "sid", "cv", "auth_time"}
+    assert tokens().issue(CLAIMS) == token
+
+
+def test_a_token_ends_when_it_says() -> None:
+    token = tokens().issue(CLAIMS)
+    assert tokens().read(token, now=after(599)) == CLAIMS
+    with pytest.raises(Unauthenticated):
+        tokens().read(token, now=after(600))
+
+
+def unsigned() -> str:
+    return forged(key="", alg="none")
+
+
+def signed_with_the_public_key() -> str:
+    public = Ed25519PrivateKey.from_private_bytes(SEED).public_key()
+    raw = public.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+    return forged(key=raw, alg="HS256")
+
+
+def signed_by_somebody_else() -> str:
+    return forged(key=Ed25519PrivateKey.generate())
+
+
+def tampered() -> str:
+    head, _, seal = tokens().issue(CLAIMS).split(".")
+    payload = jwt.decode(forged(), options={"verify_signature": False}) | {"sub": str(uuid7(NOW))}
+    return f"{head}.{base64.urlsafe_b64encode(json.dumps(payload).encode()).decode().rstrip('=')}.{seal}"
+
+
+HEADERS: list[dict[str, Any]] = [
+    {"typ": "JWT"},
+    {"typ": None},
+    {"typ": "at+JWT"},
+    {"kid": "../../x"},
+    {"kid": ""},
+    {"crit": ["exp"]},
+    {"jku": "https://evil.test/jwks"},
+    {"jwk": {"kty": "OKP"}},
+    {"b64": False},
+]
+BAD_CLAIMS: list[dict[str, Any]] = [
+    {name: None} for name in ("iss", "sub", "aud", "exp", "iat", "jti", "sid", "cv", "auth_time")
+] + [
+    {"iss": "https://evil.test"},
+    {"aud": "https://evil.test"},
+    {"aud": [US]},
+    {"nbf": 4_000_000_000},
+    {"sid": "x"},
+    {"sub": "x"},
+    {"cv": "3"},
+    {"cv": True},
+    {"exp": "4000000000"},
+    {"exp": 10**30},
+]
+
+
+@pytest.mark.parametrize("make", [unsigned, signed_with_the_public_key, signed_by_somebody_else, tampered])
+def test_a_token_that_we_did_not_sign_is_refused(make: Callable[[], str]) -> None:
+    assert is_refused(tokens(), make())
+
+
+@pytest.mark.parametrize("header", HEADERS, ids=str)
+def test_a_token_with_another_header_is_refused(header: dict[str, Any]) -> None:
+    assert is_refused(tokens(), forged(**header))
+
+
+@pytest.mark.parametrize("claims", BAD_CLAIMS, ids=str)
+def test_a_token_without_a_claim_or_with_a_wrong_one_is_refused(claims: dict[str, Any]) -> None:
+    assert is_refused(tokens(), forged(claims))
+
+
+@pytest.mark.parametrize("token", ["", ".", "..", "a.b.c", "\u0661", "x" * 5000, forged() + "=" * 4000])
+def test_what_is_no_token_is_refused(token: str) -> None:
+    assert is_refused(tokens(), token)
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def kept(request: pytest.FixtureRequest) -> SigningKeys:
+    if request.param == "memory":
+        return MemorySigningKeys()
+    engine: Engine = request.getfixturevalue("engine")
+    return SqlSigningKeys(engine)
+
+
+def ring(kept: SigningKeys, secret: bytes = b"s" * 32) -> StoredRing:
+    return StoredRing(kept, (secret,), Clock(), verify_for=LIVES)
+
+
+def signing(ring: StoredRing) -> JwtTokens:
+    return JwtTokens(ring, issuer=US, audience=US)
+
+
+def states(kept: SigningKeys) -> list[KeyState]:
+    return [key.state for key in kept.keys()]  # noqa: SIM118 - a port's method
+
+
+def test_whoever_comes_first_makes_the_keys_and_all_use_the_same(kept: SigningKeys) -> None:
+    at_once(20, lambda _: ring(kept).current())
+    assert sorted(states(kept)) == [KeyState.ACTIVE, KeyState.NEXT]
+    assert signing(ring(kept)).read(signing(ring(kept)).issue(CLAIMS), now=NOW) == CLAIMS
+
+
+def test_a_rotation_is_seen_by_who_read_the_keys_before_it(kept: SigningKeys) -> None:
+    before = ring(kept)
+    old = signing(before).issue(CLAIMS)
+    ring(kept).rotate(now=after(1))
+    new = signing(ring(kept)).issue(CLAIMS)
+    assert new != old
+    for reader in (signing(before), signing(ring(kept))):
+        assert reader.read(old, now=NOW) == reader.read(new, now=NOW) == CLAIMS
+    assert sorted(states(kept)) == [KeyState.ACTIVE, KeyState.NEXT, KeyState.RETIRED]
+
+
+def test_of_many_rotations_at_once_one_takes_place(kept: SigningKeys) -> None:
+    ring(kept).current()
+    outcomes = at_once(20, lambda _: ring(kept).rotate(now=after(1)))
+    assert len([outcome for outcome in outcomes if not isinstance(outcome, Conflict)]) == 1
+
+
+def test_a_key_is_taken_out_only_when_nothing_it_signed_is_good_any_more(kept: SigningKeys) -> None:
+    first = ring(kept)
+    kid = first.current().signer[0]
+    token = signing(first).issue(CLAIMS)
+    with pytest.raises(Conflict):
+        first.retire(kid, now=NOW)
+    first.rotate(now=after(1))
+    with pytest.raises(Conflict):
+        first.retire(kid, now=after(600))
+    first.retire(kid, now=after(601))
+    assert is_refused(signing(ring(kept)), token)
+    with pytest.raises(NotFound):
+        first.retire(kid, now=after(602))
+
+
+def test_the_private_halves_are_sealed_and_the_published_ones_verify(kept: SigningKeys) -> None:
+    signer = signing(ring(kept))
+    published: Any = signer.published()
+    assert len(published["keys"]) == 2
+    assert all(key.keys() == {"kty", "crv", "use", "alg", "kid", "x"} for key in published["keys"])
+    keys = jwt.PyJWKSet.from_dict(published)
+    token = signer.issue(CLAIMS)
+    key = keys[jwt.get_unverified_header(token)["kid"]]
+    assert jwt.decode(token, key, ["EdDSA"], audience=US, options={"verify_exp": False, "verify_iat": False})
+    private = ring(kept).current().signer[1].private_bytes_raw()
+    assert all(private not in stored.sealed for stored in kept.keys())  # noqa: SIM118
