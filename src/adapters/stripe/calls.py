@@ -119,7 +119,7 @@ def translated(error: stripe.StripeError) -> Failure:
     """Stripe's word in ours."""
     if is_missing(error) and getattr(error, "param", None) == "customer":
         return NotFound("Stripe has no such customer.", code="unknown-customer")
-    if isinstance(error, stripe.APIConnectionError | stripe.RateLimitError) or (error.http_status or 500) >= 500:
+    if isinstance(error, stripe.APIConnectionError | stripe.RateLimitError | stripe.APIError):
         return _away()
     return Unavailable("Payments are not set up properly.", retry_after=300, code="payments-misconfigured")
 

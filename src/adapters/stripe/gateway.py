@@ -1,5 +1,6 @@
 """Stripe as the payment gateway: the real `stripe` package, at Stripe or at the sandbox."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -41,6 +42,8 @@ class StripeGateway:
         self._live = key.startswith(LIVE_KEYS)
         if self._live and urlsplit(base_url).hostname != urlsplit(API).hostname:
             raise ValueError("A live key goes to Stripe's own address only.")
+        # Below this the package logs whole requests and answers.
+        logging.getLogger("stripe").setLevel(logging.WARNING)
         deadline = Deadline()
         self._call = Caller(deadline)
         self._transport = Transport(deadline, base_url)

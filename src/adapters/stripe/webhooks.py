@@ -12,6 +12,8 @@ from gemini_core.model.billing import Concern, Hint, Subject
 
 TOLERANCE = 300
 LONGEST_WORD = 255
+# Seconds since 1970, in the year 9999.
+LATEST = 253_370_764_800
 
 CONCERNS: Mapping[str, Concern] = {
     "charge.refunded": Concern.REFUND,
@@ -112,7 +114,7 @@ def _word(value: object) -> str:
 
 def _moment(told: object, now: datetime) -> datetime:
     """Seconds since 1970 in snapshot events, RFC 3339 in thin ones."""
-    if isinstance(told, int) and told > 0:
+    if isinstance(told, int) and 0 < told < LATEST:
         return datetime.fromtimestamp(told, UTC)
     if isinstance(told, str):
         return datetime.fromisoformat(told).astimezone(UTC)

@@ -1,0 +1,159 @@
+"""The Stripe adapter while Stripe is slow, silent, failing or forgetful."""
+
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from time import monotonic
+
+import pytest
+from tests.fakes.buyer import Buyer
+
+from adapters.local.stripe_sandbox.server import Sandbox
+from adapters.local.stripe_sandbox.shelf import PRO_PRICE
+from adapters.stripe.gateway import StripeGateway
+from gemini_core.errors import Unavailable
+from gemini_core.model.billing import Cancellation, Checkout, CheckoutId, Customer, Offer, SessionState, Subject
+from gemini_core.model.ids import UserId, uuid7
+
+KEY = "sk_test_sandbox_very_secret"
+OFFER = Offer(price=PRO_PRICE, success_url="http://a/s", cancel_url="http://a/c", return_url="http://a/")
+NOW = datetime.now(UTC)
+USER = UserId(uuid7(NOW))
+CUSTOMER = Customer(user_id=USER, known_since=NOW)
+BUYER = Buyer()
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(port=0, webhook_url="http://127.0.0.1:9/", webhook_secret="whsec_x") as running:
+        running.deliveries.mode = "drop"
+        yield running
+
+
+@pytest.fixture
+def gateway(sandbox: Sandbox) -> Iterator[StripeGateway]:
+    made = StripeGateway(KEY, base_url=sandbox.url)
+    yield made
+    made.close()
+
+
+def checkout(at: datetime = NOW, price: str = PRO_PRICE) -> Checkout:
+    offer = Offer(price=price, success_url=OFFER.success_url, cancel_url=OFFER.cancel_url, return_url="http://a/")
+    return Checkout(id=CheckoutId(uuid7(at)), user_id=USER, offer=offer, created_at=at)
+
+
+def fault(sandbox: Sandbox, kind: str, count: int = 1, **more: object) -> None:
+    BUYER.pull(sandbox.url, "faults", kind=kind, count=count, **more)
+
+
+@pytest.mark.parametrize("kind", ["error", "rate_limit", "lose_answer", "hang"])
+def test_a_call_is_made_again_where_that_may_help(sandbox: Sandbox, gateway: StripeGateway, kind: str) -> None:
+    fault(sandbox, kind, 2, seconds=0.1)
+    session = gateway.open_checkout(checkout(), CUSTOMER)
+    assert gateway.session_state(session.id) is SessionState.OPEN
+
+
+def test_a_lost_answer_makes_no_double(sandbox: Sandbox, gateway: StripeGateway) -> None:
+    asked = checkout()
+    fault(sandbox, "lose_answer", 1, calls="POST /v1/customers")
+    fault(sandbox, "lose_answer", 1, calls="POST /v1/checkout/sessions")
+    first = gateway.open_checkout(asked, CUSTOMER)
+    assert gateway.open_checkout(asked, CUSTOMER) == first
+    things = BUYER.pull(sandbox.url, "payments")["things"]
+    assert (things["customer"], things["checkout.session"]) == (1, 1)
+
+
+def test_a_customer_whose_answer_was_lost_days_ago_is_found_again(sandbox: Sandbox, gateway: StripeGateway) -> None:
+    known = gateway.open_checkout(checkout(), CUSTOMER).customer_id
+    later = NOW + timedelta(days=3)
+    BUYER.pull(sandbox.url, "advance", days=3)
+    assert gateway.open_checkout(checkout(later), CUSTOMER).customer_id == known
+
+
+@pytest.mark.parametrize("kind", ["error", "rate_limit", "garble", "lose_answer"])
+def test_a_failure_that_stays_is_told_as_unavailable(sandbox: Sandbox, gateway: StripeGateway, kind: str) -> None:
+    fault(sandbox, kind, 9)
+    with pytest.raises(Unavailable) as away:
+        gateway.subscriptions("cus_1")
+    assert away.value.code == "payments-unavailable"
+    assert len(sandbox.api.calls) <= 3
+
+
+def test_a_hanging_stripe_is_given_up_within_twelve_seconds(sandbox: Sandbox, gateway: StripeGateway) -> None:
+    fault(sandbox, "hang", 9, seconds=30)
+    began = monotonic()
+    with pytest.raises(Unavailable):
+        gateway.open_checkout(checkout(), CUSTOMER)
+    assert monotonic() - began < 12
+
+
+def test_nobody_listening_is_unavailable() -> None:
+    gateway = StripeGateway(KEY, base_url="http://127.0.0.1:9")
+    with pytest.raises(Unavailable):
+        gateway.subscriptions("cus_1")
+    gateway.close()
+
+
+@pytest.mark.parametrize("wrong", ["key", "price"])
+def test_what_an_operator_must_mend_is_told_so(sandbox: Sandbox, wrong: str) -> None:
+    gateway = StripeGateway("sk_test_elsewhere" if wrong == "key" else KEY, base_url=sandbox.url)
+    with pytest.raises(Unavailable) as away:
+        gateway.open_checkout(checkout(price="price_wrong" if wrong == "price" else PRO_PRICE), CUSTOMER)
+    assert away.value.code == "payments-misconfigured"
+    gateway.close()
+
+
+def test_no_key_and_no_body_reach_the_log(
+    sandbox: Sandbox, gateway: StripeGateway, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    fault(sandbox, "error", 9)
+    with pytest.raises(Unavailable) as away:
+        gateway.open_checkout(checkout(), CUSTOMER)
+    printed = capsys.readouterr()
+    said = caplog.text + printed.out + printed.err + repr(away.value.__dict__)
+    assert "stripe call failed" in said
+    assert KEY not in said
+    assert str(USER) not in said
+    assert "told to fail" not in said
+
+
+@pytest.mark.parametrize("key", ["sk_live_1", "rk_live_1"])
+def test_a_live_key_goes_to_stripe_only(key: str) -> None:
+    with pytest.raises(ValueError, match="live key"):
+        StripeGateway(key, base_url="http://127.0.0.1:9")
+
+
+def test_more_events_than_a_page_are_all_told_in_order(sandbox: Sandbox, gateway: StripeGateway) -> None:
+    session = gateway.open_checkout(checkout(), CUSTOMER)
+    BUYER.press(session.url, "pay")
+    (subscription,) = gateway.subscriptions(session.customer_id)
+    for _ in range(65):
+        gateway.cancel(subscription.id, Cancellation.AT_PERIOD_END)
+        gateway.cancel(subscription.id, Cancellation.NOT_AT_ALL)
+    hints = list(gateway.since(NOW - timedelta(minutes=1)))
+    assert len(hints) == 134
+    assert hints[0].kind == "customer.subscription.created"
+    assert len({hint.event_id for hint in hints}) == 134
+
+
+def test_a_dispute_leads_over_its_charge_to_the_customer(sandbox: Sandbox, gateway: StripeGateway) -> None:
+    session = gateway.open_checkout(checkout(), CUSTOMER)
+    BUYER.press(session.url, "pay")
+    (subscription,) = gateway.subscriptions(session.customer_id)
+    BUYER.pull(sandbox.url, "dispute", subscription=subscription.id)
+    dispute = next(iter(sandbox.shelf.all("dispute")))
+    assert gateway.customer_of(Subject("dispute", dispute["id"])) == session.customer_id
+
+
+def test_a_date_set_in_the_portal_is_a_planned_cancellation_that_can_be_taken_back(
+    sandbox: Sandbox, gateway: StripeGateway
+) -> None:
+    session = gateway.open_checkout(checkout(), CUSTOMER)
+    BUYER.press(session.url, "pay")
+    (subscription,) = gateway.subscriptions(session.customer_id)
+    BUYER.press(gateway.portal(session.customer_id, "http://a/"), "cancel", subscription=subscription.id)
+    (planned,) = gateway.subscriptions(session.customer_id)
+    assert (planned.cancel_at, planned.cancel_at_period_end) == (subscription.period_end, False)
+    gateway.cancel(subscription.id, Cancellation.NOT_AT_ALL)
+    assert gateway.subscriptions(session.customer_id)[0].ends_at is None
