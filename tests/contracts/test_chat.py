@@ -297,7 +297,7 @@ def test_one_reply_at_a_time_in_a_room_in_order_and_rooms_do_not_wait_for_each_o
     lease = claim(world, first)
     claim(world, elsewhere)
     assert world.jobs.claim(JobId(second.reply.id), lease_for=LEASE, now=NOW) is None
-    assert world.replies.finish(lease, DONE, now=NOW) == [second.reply.id]
+    assert world.replies.finish(lease, DONE, now=NOW) == [JobId(second.reply.id)]
     assert claim(world, second).attempt == 1
 
 

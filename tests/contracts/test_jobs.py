@@ -18,9 +18,9 @@ def world(request: pytest.FixtureRequest) -> ChatWorld:
     return memory_world() if request.param == "memory" else postgres_world(request.getfixturevalue("engine"))
 
 
-def add(world: ChatWorld, kind: str = "title", **about: timedelta) -> JobId:
+def add(world: ChatWorld, kind: str = "title", after: timedelta = GONE) -> JobId:
     id = JobId(uuid7(NOW))
-    world.jobs.add(NewJob(id=id, kind=kind, args={"room": "1"}, request_id="r", **about))
+    world.jobs.add(NewJob(id=id, kind=kind, args={"room": "1"}, request_id="r", after=after))
     return id
 
 

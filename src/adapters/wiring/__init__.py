@@ -14,7 +14,7 @@ from adapters.cli.context import Finding
 from adapters.cli.main import cli
 from adapters.local import supervisor
 from adapters.settings import Settings, environment
-from gemini_core.errors import Failure, Unavailable
+from gemini_core.errors import Unavailable
 
 if TYPE_CHECKING:  # these bring the whole product along
     from adapters.wiring.container import Container
@@ -125,25 +125,6 @@ class Operator:
 
     def doctor(self) -> list[Finding]:
         """Checks the settings and every connection."""
-        checks: dict[str, Callable[[], str]] = {"settings": self._check_settings, "database": self._check_database}
-        return [_finding(name, check) for name, check in checks.items()]
+        from adapters.wiring.doctor import examine
 
-    def _check_settings(self) -> str:
-        return f"{self.settings.app_env}, API at {self.settings.public_url}"
-
-    def _check_database(self) -> str:
-        from adapters.persistence import engine
-        from adapters.persistence.migrate import is_current
-
-        own = engine.create(self.settings.database_url, pool_size=1)
-        try:
-            return "up to date" if is_current(own) else "reached, but not migrated: run `gemini-backend migrate`"
-        finally:
-            own.dispose()
-
-
-def _finding(name: str, check: Callable[[], str]) -> Finding:
-    try:
-        return Finding(name, ok=True, detail=check())
-    except Failure as failure:
-        return Finding(name, ok=False, detail=failure.detail)
+        return examine(self.settings)

@@ -1,12 +1,11 @@
 """How billing is put together: who takes the money, and what is sold."""
 
-from sqlalchemy import Engine
-
 from adapters.memory.billing import NothingForSale
 from adapters.persistence.billing.checkouts import SqlCheckouts
 from adapters.persistence.billing.events import SqlBillingEvents
 from adapters.persistence.billing.ledger import SqlBillingLedger
 from adapters.persistence.billing.subscriptions import SqlSubscriptions
+from adapters.persistence.engine import Engine
 from adapters.persistence.manual import ManualGateway
 from adapters.settings import Settings
 from adapters.stripe.gateway import API, StripeGateway

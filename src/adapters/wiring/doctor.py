@@ -1,0 +1,77 @@
+"""What `gemini-backend doctor` looks at: the settings, and everything that they point to."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from adapters.cli.context import Finding
+from adapters.persistence.migrate import is_current
+from adapters.queue.celery import ping as ping_broker
+from adapters.settings import Settings
+from adapters.wiring.container import Container
+from gemini_core.errors import Failure, Unavailable
+from gemini_core.model.replies import ModelFailure
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """All findings. Nothing is changed, and nothing is spent."""
+    container = Container(settings=settings)
+    checks: dict[str, Callable[[], str]] = {
+        "settings": lambda: f"{settings.app_env}, API at {settings.public_url}",
+        "database": lambda: _database(container),
+        "redis": lambda: _asked(container.redis().ping, "reached"),
+        "queue": lambda: _asked(lambda: ping_broker(container.broker()), "reached"),
+        "model": lambda: _model(settings, container),
+        "payments": lambda: _payments(settings, container),
+        "codes": lambda: f"sent by {settings.otp_sender}",
+    }
+    return [_finding(name, check) for name, check in checks.items()]
+
+
+def _finding(name: str, check: Callable[[], str]) -> Finding:
+    try:
+        return Finding(name, ok=True, detail=check())
+    except Failure as failure:
+        return Finding(name, ok=False, detail=failure.detail)
+
+
+def _database(container: Container) -> str:
+    if not is_current(container.database()):
+        raise Unavailable("Reached, but not migrated: run `gemini-backend migrate`.")
+    return "reached, and up to date"
+
+
+def _asked(ask: Callable[[], Any], answer: str) -> str:
+    """Every driver has exceptions of its own; here they all mean the same."""
+    try:
+        ask()
+    except Exception as error:
+        raise Unavailable(f"Cannot be reached ({type(error).__name__}).") from error
+    return answer
+
+
+def _model(settings: Settings, container: Container) -> str:
+    if not settings.gemini_api_key:
+        return "the demo model, because GEMINI_API_KEY is empty"
+    client = container.llm()
+    named = [settings.gemini_model, *filter(None, [settings.gemini_fallback_model])]
+    for model in named:
+        try:
+            client.check(model)
+        except ModelFailure as failure:
+            raise Unavailable(f"{model}: {failure.error.code} ({failure.operator_detail}).") from failure
+    with suppress(Exception):
+        client.close()
+    return f"Gemini knows {' and '.join(named)}"
+
+
+def _payments(settings: Settings, container: Container) -> str:
+    if not settings.stripe_secret_key:
+        return "nothing is for sale, because STRIPE_SECRET_KEY is empty"
+    now = container.clock().now()
+    next(iter(container.billing().told.since(now)), None)
+    return "the gateway answers" if settings.stripe_webhook_secret else _no_webhooks()
+
+
+def _no_webhooks() -> str:
+    raise Unavailable("STRIPE_WEBHOOK_SECRET is empty: webhooks are refused.")
