@@ -48,6 +48,21 @@ from gemini_core.ports.clock import Clock
 from gemini_core.ports.jobs import JobLedger, JobQueue, JobRepo, LeaseKeeper
 from gemini_core.ports.replies import LLMClient, ReplyFeed, ReplyRepo
 from gemini_core.use_cases.accounts.codes import CheckPassword, CountProof, DeliverCode, SendCode, SignUp, VerifyCode
+from gemini_core.use_cases.accounts.operating import (
+    CreateUser,
+    DeleteUser,
+    FindUser,
+    ListAudit,
+    ListKeys,
+    ListUsers,
+    LogOutUser,
+    RestoreUser,
+    RetireKey,
+    RotateKeys,
+    ShowBudgets,
+    ShowUserSessions,
+    SuspendUser,
+)
 from gemini_core.use_cases.accounts.passwords import ChangePassword, ReplacePassword, ResetPassword, SendNotice
 from gemini_core.use_cases.accounts.profile import ChangeMe, DeleteMe, EraseAccount, ExportMe, ForgetStale, ShowMe
 from gemini_core.use_cases.accounts.rules import AccountRules, Gate
@@ -170,6 +185,20 @@ class Core:
     export_me: ExportMe
     access_tokens: AccessTokens
     inbox: Inbox | None
+    # accounts, for operators
+    list_users: ListUsers
+    find_user: FindUser
+    create_user: CreateUser
+    suspend_user: SuspendUser
+    restore_user: RestoreUser
+    delete_user: DeleteUser
+    show_user_sessions: ShowUserSessions
+    log_out_user: LogOutUser
+    list_audit: ListAudit
+    list_keys: ListKeys
+    rotate_keys: RotateKeys
+    retire_key: RetireKey
+    show_budgets: ShowBudgets
     # chat
     create_room: CreateRoom
     list_rooms: ListRooms
@@ -253,6 +282,21 @@ def build(ports: Ports, policy: Policy) -> Core:
         export_me=ExportMe(held=accounts.exports),
         access_tokens=accounts.access_tokens,
         inbox=accounts.inbox,
+        list_users=ListUsers(clock=clock, operators=accounts.operators),
+        find_user=FindUser(
+            clock=clock, contacts=accounts.contacts, users=accounts.users, operators=accounts.operators
+        ),
+        create_user=CreateUser(clock=clock, contacts=accounts.contacts, operators=accounts.operators),
+        suspend_user=SuspendUser(rules=rules, clock=clock, operators=accounts.operators, gate=gate),
+        restore_user=RestoreUser(clock=clock, operators=accounts.operators),
+        delete_user=DeleteUser(rules=rules, clock=clock, users=accounts.users, gate=gate, queue=queue),
+        show_user_sessions=ShowUserSessions(clock=clock, sessions=accounts.sessions),
+        log_out_user=LogOutUser(rules=rules, clock=clock, sessions=accounts.sessions, gate=gate),
+        list_audit=ListAudit(audit=accounts.audit),
+        list_keys=ListKeys(ring=accounts.key_ring),
+        rotate_keys=RotateKeys(clock=clock, ring=accounts.key_ring, audit=accounts.audit),
+        retire_key=RetireKey(clock=clock, ring=accounts.key_ring, audit=accounts.audit),
+        show_budgets=ShowBudgets(clock=clock, limits=accounts.limits),
         create_room=CreateRoom(ports.rooms, ports.usage, ports.room_lists, plans, policy.default_model, clock),
         list_rooms=ListRooms(ports.rooms, ports.room_lists),
         show_room=ShowRoom(ports.rooms, ports.messages),

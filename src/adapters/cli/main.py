@@ -6,6 +6,9 @@ from typing import Any
 import click
 
 from adapters.cli import servers
+from adapters.cli.audit import audit
+from adapters.cli.keys import keys
+from adapters.cli.users import users
 from gemini_core.errors import Failure, Invalid
 
 WRONG_USE = 2
@@ -28,5 +31,5 @@ def cli() -> None:
     """A chat backend for Gemini. Every setting comes from the environment or from .env; see .env.example."""
 
 
-for command in servers.COMMANDS:
+for command in (*servers.COMMANDS, users, keys, audit):
     cli.add_command(command)

@@ -84,6 +84,13 @@ FORGET_STALE = [
     # Ended sessions stay as long as live ones could: they tell from where the user is known.
     text("DELETE FROM sessions WHERE rotated_at < :sessions_from"),
 ]
+# Whoever works for the account stops. First of all: a worker's transaction begins with its job, too.
+DROP_JOBS = text(
+    """
+    DELETE FROM jobs USING chatrooms r JOIN users u ON u.id = r.user_id
+    WHERE jobs.lane = r.id AND u.id = :user AND u.status = 'erasing'
+    """
+)
 ERASE = text("DELETE FROM users WHERE id = :user AND status = 'erasing'")
 
 ACCOUNT_HASH = text(
@@ -231,7 +238,8 @@ class SqlUsers:
         return Ended(user, tuple(row.sessions), row.credential_version)
 
     def erase(self, user: UserId) -> None:
-        with statement(self.engine) as connection:
+        with transaction(self.engine) as connection:
+            connection.execute(DROP_JOBS, {"user": user})
             connection.execute(ERASE, {"user": user})
 
     def forget_stale(self, *, now: datetime) -> None:

@@ -1,0 +1,117 @@
+"""The operator's commands, on PostgreSQL and Redis."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from adapters.cli.main import cli
+from adapters.settings import Settings
+from adapters.wiring.container import Container
+from gemini_core.core import Core
+
+NUMBER = "+14155552671"
+Run = Callable[..., Result]
+
+
+@dataclass
+class Backend:
+    settings: Settings
+    core: Core
+
+
+@pytest.fixture
+def run(postgres_url: str, valkey_url: str, tmp_path: Path) -> Iterator[Run]:
+    settings = Settings.load(
+        {"DATABASE_URL": postgres_url, "REDIS_URL": valkey_url, "DATA_DIR": str(tmp_path), "SECRET_KEY": "s" * 40}
+    )
+    container = Container(settings=settings)
+    backend = Backend(settings, container.core())
+    yield lambda *words: CliRunner().invoke(cli, words, obj=backend)
+    container.database().dispose()
+    container.redis().close()
+
+
+def found(result: Result) -> Any:
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_an_account_is_made_listed_and_shown(run: Run) -> None:
+    made = found(run("users", "create", NUMBER, "--name", "Ann", "--json"))
+    assert found(run("users", "list", "--json"))["items"] == [made]
+    assert found(run("users", "list", "--status", "suspended", "--json"))["items"] == []
+    assert found(run("users", "show", NUMBER, "--json")) == found(run("users", "show", made["id"], "--json"))
+    table = run("users", "list").stdout
+    assert table.splitlines()[0].split() == ["id", "mobile_number", "status", "plan", "created_at"]
+    assert NUMBER in table
+
+
+def test_every_act_is_in_the_audit_log_with_the_operators_name(run: Run) -> None:
+    run("users", "create", NUMBER, "--operator", "olga")
+    for act in (("suspend", "--yes"), ("restore",), ("logout", "--yes"), ("delete", "--yes")):
+        result = run("users", act[0], NUMBER, *act[1:], "--operator", "olga")
+        assert result.exit_code == 0, result.output
+    events = found(run("audit", "list", "--json"))["items"]
+    assert [(event["event"], event["operator"]) for event in events] == [
+        ("account.closed", "olga"),
+        ("session.ended_all", "olga"),
+        ("account.restored", "olga"),
+        ("account.suspended", "olga"),
+        ("account.created", "olga"),
+    ]
+    assert NUMBER not in run("audit", "list").stdout
+
+
+def test_what_destroys_asks_first(run: Run) -> None:
+    run("users", "create", NUMBER)
+    for act in ("suspend", "logout", "delete"):
+        assert run("users", act, NUMBER).exit_code == 1
+    assert found(run("users", "show", NUMBER, "--json"))["status"] == "active"
+
+
+def test_lists_come_page_by_page(run: Run) -> None:
+    for digit in range(3):
+        run("users", "create", f"+1415555267{digit}")
+    page = found(run("users", "list", "--limit", "2", "--json"))
+    assert len(page["items"]) == 2
+    assert len(found(run("users", "list", "--limit", "2", "--after", page["next"], "--json"))["items"]) == 1
+    events = found(run("audit", "list", "--limit", "2", "--json"))
+    assert len(found(run("audit", "list", "--after", events["next"], "--json"))["items"]) == 1
+
+
+def test_keys_are_rotated_and_retired_in_good_time(run: Run) -> None:
+    before = found(run("keys", "list", "--json"))["items"]
+    assert sorted(key["state"] for key in before) == ["active", "next"]
+    after = found(run("keys", "rotate", "--json"))["items"]
+    assert sorted(key["state"] for key in after) == ["active", "next", "retired"]
+    retired = next(key["kid"] for key in after if key["state"] == "retired")
+    early = run("keys", "retire", retired, "--yes")
+    assert (early.exit_code, "until" in early.stderr) == (1, True)
+    assert run("keys", "retire", "nonsense", "--yes").exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("users", "show", "+14155552679"), 1),
+        (("users", "show", "nonsense"), 2),
+        (("users", "list", "--after", "x"), 2),
+        (("users", "list", "--limit", "0"), 2),
+        (("users", "create", "+1900555"), 2),
+        (("audit", "list", "--user", "nobody"), 2),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_sentence(run: Run, words: tuple[str, ...], code: int) -> None:
+    result = run(*words)
+    assert result.exit_code == code
+    assert "Traceback" not in result.output
+    assert result.stderr.strip()
+
+
+def test_budgets_are_shown(run: Run) -> None:
+    assert found(run("audit", "budgets", "--json"))["items"] == []
