@@ -46,6 +46,7 @@ class Runner:
         """Begin to work: from now on due jobs are found, nudged or not."""
         for ticker in self._tickers:
             ticker.start()
+        log.info("worker ready", extra={"threads": self._threads})
 
     def start(self, ids: Iterable[str | JobId]) -> None:
         """Work on these jobs, each as soon as a thread is free. Returns when all have begun, or none will any more."""

@@ -1,0 +1,332 @@
+"""The life of a message, end to end: two API processes and a worker as shipped, real servers, Gemini over HTTP."""
+
+import secrets
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import httpx
+import pytest
+from tests.fakes.gemini import (
+    Play,
+    answer,
+    blocked_prompt,
+    blocked_reply,
+    breaks_off,
+    cut_short,
+    drips,
+    empty,
+    hangs,
+    malformed,
+    overloaded,
+    reply_to,
+    unavailable,
+)
+from tests.fakes.gemini.script import Script
+from tests.fakes.system import Api, Installation, Process, User, installation
+
+from adapters.local.processes import until
+
+T = TypeVar("T")
+
+FALLBACK = "gemini-3.8-pro"
+TRIES = 3
+# The worker stops within a second; the rest is for a busy machine.
+PROMPTLY = 2.5
+QUICK = {
+    "GEMINI_FALLBACK_MODEL": FALLBACK,
+    "GEMINI_FIRST_CHUNK_TIMEOUT": "1.5",
+    "GEMINI_CHUNK_TIMEOUT": "1.5",
+    "GEMINI_TOTAL_TIMEOUT": "20",
+    "GEMINI_ATTEMPTS": str(TRIES),
+}
+
+
+@dataclass(frozen=True)
+class House:
+    """What stands for all tests of this file."""
+
+    site: Installation
+    script: Script
+    apis: tuple[Api, Api]
+    worker: Process
+    http: httpx.Client
+
+    def user(self) -> User:
+        return User.sign_up(self.http, self.apis[0].url)
+
+    def pro(self) -> User:
+        return self.site.promote(self.user())
+
+    def question(self, *plays: Play, pause: float = 0.0) -> str:
+        """One that nobody asked before, with what follows it."""
+        return self.script.on(f"{secrets.token_hex(8)}, {'tell me more, ' * 12}please", *plays, pause=pause)
+
+    def settled(self, room: str) -> bool:
+        """Nothing is promised to the room any more, within a while."""
+        return until(lambda: self.site.ask("SELECT id FROM jobs WHERE lane = %s", room) == [], within=20)
+
+    def asked(self, text: str) -> int:
+        """How often Gemini got the question."""
+        return sum(record.text == text for record in self.site.gemini.records)
+
+
+@pytest.fixture(scope="module")
+def house() -> Iterator[House]:
+    script = Script()
+    with installation(script, **QUICK) as site, httpx.Client(timeout=60, limits=httpx.Limits()) as http:
+        yield House(site, script, (site.api(), site.api()), site.worker(), http)
+
+
+def at_once(times: int, deed: Callable[[int], T]) -> list[T]:
+    """The deed in so many threads at the same instant."""
+    barrier = threading.Barrier(times)
+
+    def one(number: int) -> T:
+        barrier.wait()
+        return deed(number)
+
+    with ThreadPoolExecutor(times) as pool:
+        return list(pool.map(one, range(times)))
+
+
+def test_a_message_is_answered_and_read_by_waiting_and_by_streaming_at_any_process(house: House) -> None:
+    user = house.user()
+    text = house.question(pause=0.02)
+    reply = user.send(user.room(), text)
+    assert reply["status"] == "pending"
+    final = user.final(reply)
+    assert (final["status"], final["content"], final["error"]) == ("complete", reply_to(text), None)
+    assert (final["model"], final["finish_reason"]) == ("gemini-3.8-flash", "stop")
+    *deltas, (last, message) = list(user.at(house.apis[1]).events(reply))
+    assert {name for name, _ in deltas} == {"delta"}
+    assert "".join(data["text"] for _, data in deltas) == reply_to(text)
+    assert (last, message) == ("done", final)
+    assert house.asked(text) == 1
+
+
+def test_messages_of_one_room_are_answered_in_order_with_the_earlier_ones_in_mind(house: House) -> None:
+    user = house.user()
+    room = user.room()
+    texts = [house.question(pause=0.02) for _ in range(3)]
+    replies = [user.send(room, text) for text in texts]
+    finals = [user.final(reply) for reply in replies]
+    assert [final["content"] for final in finals] == [reply_to(text) for text in texts]
+    assert sorted(final["completed_at"] for final in finals) == [final["completed_at"] for final in finals]
+    last = next(record for record in house.site.gemini.records if record.text == texts[2])
+    said = [content["parts"][0]["text"] for content in last.body["contents"]]
+    assert said == [texts[0], reply_to(texts[0]), texts[1], reply_to(texts[1]), texts[2]]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        overloaded(retry_after="1"),
+        overloaded(retry_delay="1s"),
+        unavailable(),
+        hangs(),
+        hangs("Half of an "),
+        drips("Half of an "),
+        breaks_off("Half of an "),
+        cut_short("Half of an "),
+        malformed("Half of an "),
+        empty(),
+    ],
+    ids=["429", "429-info", "503", "hang", "hang-between", "drip", "break-off", "cut-short", "malformed", "empty"],
+)
+def test_a_fault_is_tried_again_and_what_was_said_before_is_reset_and_never_glued(house: House, fault: Play) -> None:
+    user = house.user()
+    text = house.question(fault, pause=0.02)
+    reply = user.send(user.room(), text)
+    events = list(user.events(reply))
+    assert (events[-1][0], events[-1][1]["content"]) == ("done", reply_to(text))
+    told = ""
+    for name, data in events[:-1]:
+        told = "" if name == "reset" else told + data["text"]
+    assert told == reply_to(text)
+    names = [name for name, _ in events]
+    assert names.count("reset") == ("Half of an " in "".join(d.get("text", "") for _, d in events[:-1]))
+    assert house.asked(text) == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        (overloaded(), "overloaded"),
+        (hangs(), "timeout"),
+        (breaks_off("Half of an "), "unreachable"),
+        (empty(), "malformed"),
+    ],
+    ids=["overloaded", "timeout", "unreachable", "malformed"],
+)
+def test_when_all_tries_failed_the_reply_says_so_and_gives_its_unit_back(house: House, fault: Play, code: str) -> None:
+    user = house.user()
+    text = house.question(*[fault] * TRIES)
+    final = user.final(user.send(user.room(), text))
+    assert (final["status"], final["content"]) == ("failed", "")
+    assert (final["error"]["code"], final["error"]["retryable"]) == (code, True)
+    assert (house.asked(text), user.used()) == (TRIES, 0)
+
+
+def test_the_fallback_answers_at_once_when_the_model_is_overloaded_and_later_tries_wait_as_long_as_they_are_told(
+    house: House,
+) -> None:
+    user = house.user()
+    text = house.question(overloaded(retry_after="1"), overloaded(retry_after="1"))
+    final = user.final(user.send(user.room(), text))
+    assert (final["status"], final["content"], final["model"]) == ("complete", reply_to(text), FALLBACK)
+    first, second, third = (record for record in house.site.gemini.records if record.text == text)
+    assert [record.model for record in (first, second, third)] == ["gemini-3.8-flash", FALLBACK, FALLBACK]
+    assert third.started - second.started >= 1 > second.started - first.started
+
+
+@pytest.mark.parametrize(
+    "refusal", [blocked_prompt("PROHIBITED_CONTENT"), blocked_reply("Well, ")], ids=["prompt", "reply"]
+)
+def test_a_blocked_reply_fails_at_once_with_the_reason_and_gives_its_unit_back(house: House, refusal: Play) -> None:
+    user = house.user()
+    text = house.question(refusal)
+    final = user.final(user.send(user.room(), text))
+    assert (final["status"], final["content"], final["error"]["code"]) == ("failed", "", "blocked")
+    assert final["error"]["retryable"] is False
+    assert final["finish_reason"] in ("prohibited_content", "safety")
+    assert (house.asked(text), user.used()) == (1, 0)
+
+
+def test_a_reply_cut_at_the_models_longest_is_complete_and_says_so(house: House) -> None:
+    user = house.user()
+    final = user.final(user.send(user.room(), house.question(answer("As much as fits", finish="MAX_TOKENS"))))
+    assert (final["status"], final["content"], final["finish_reason"]) == ("complete", "As much as fits", "max_tokens")
+    assert user.used() == 1
+
+
+# --- sent once, counted once ------------------------------------------------------------------------------------------
+
+
+def test_50_equal_requests_at_once_on_two_processes_are_one_message(house: House) -> None:
+    user, text = house.user(), house.question()
+    room = user.room()
+    answers = at_once(50, lambda number: user.at(house.apis[number % 2]).post(room, text, "one-key"))
+    assert {response.status_code for response in answers} == {202}
+    assert Counter(response.headers.get("Idempotent-Replayed") for response in answers) == {None: 1, "true": 49}
+    assert len({response.content for response in answers}) == 1
+    reply = user.final(answers[0].json()["reply"])
+    assert [message["id"] for message in user.messages(room)] == [answers[0].json()["message"]["id"], reply["id"]]
+    assert (user.used(), house.asked(text)) == (1, 1)
+    reused = user.post(room, text + "!", "one-key")
+    assert (reused.status_code, reused.json()["type"]) == (422, "/problems/idempotency-key-reused")
+
+
+def test_a_room_is_opened_once_per_key(house: House) -> None:
+    user = house.user()
+    keyed = {"Idempotency-Key": "one-key"}
+    answers = at_once(10, lambda number: user.at(house.apis[number % 2]).call("POST", "/chatroom/", {}, **keyed))
+    assert {response.status_code for response in answers} == {201}
+    assert len({response.json()["id"] for response in answers}) == 1
+    assert len(user.call("GET", "/chatroom/").json()["items"]) == 1
+
+
+def test_of_200_messages_at_once_on_two_processes_exactly_the_daily_limit_is_accepted(house: House) -> None:
+    user = house.user()
+    room, text = user.room(), house.question()
+    answers = at_once(200, lambda number: user.at(house.apis[number % 2]).post(room, text))
+    assert Counter(response.status_code for response in answers) == {202: 5, 402: 195}
+    refused = next(response for response in answers if response.status_code == 402)
+    assert refused.headers["Content-Type"] == "application/problem+json"
+    assert (refused.json()["limit"], refused.json()["used"]) == (5, 5)
+    accepted = [response.json()["reply"] for response in answers if response.status_code == 202]
+    assert {user.final(reply)["status"] for reply in accepted} == {"complete"}
+    assert (len(user.messages(room)), user.used()) == (10, 5)
+
+
+def test_the_ledger_is_the_sum_of_the_providers_figures_also_for_tries_that_failed(house: House) -> None:
+    user = house.user()
+    room, id = user.room(), user.me()["id"]
+    texts = [
+        house.question(),
+        house.question(empty(), overloaded()),
+        house.question(blocked_prompt()),
+        house.question(*[empty()] * TRIES),
+    ]
+    finals = [user.final(reply) for reply in [user.send(room, text) for text in texts]]
+    assert [final["status"] for final in finals] == ["complete", "complete", "failed", "failed"]
+    assert house.settled(room)
+    told = [record for record in house.site.gemini.records if record.usage and any(t in record.text for t in texts)]
+    ledger = house.site.ask("SELECT model, prompt_tokens, output_tokens, calls FROM token_usage WHERE user_id = %s", id)
+    assert {row[0]: row[1:] for row in ledger} == {
+        model: (
+            sum(record.usage[0] for record in told if record.usage and record.model == model),
+            sum(record.usage[1] for record in told if record.usage and record.model == model),
+            sum(record.model == model for record in told),
+        )
+        for model in ("gemini-3.8-flash", FALLBACK)
+    }
+    assert user.usage()["tokens"]["today"]["total_tokens"] == sum(sum(record.usage or ()) for record in told)
+    assert all(final["usage"]["total_tokens"] > 0 for final in finals)
+
+
+# --- stopping ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_streaming_reply_is_cancelled_within_a_second_and_keeps_its_text_and_its_unit(house: House) -> None:
+    user = house.user()
+    text = house.question(pause=0.3)
+    reply = user.send(user.room(), text)
+    events = user.events(reply)
+    told = next(events)[1]["text"]
+    began = time.monotonic()
+    assert user.cancel(reply).status_code == 202
+    rest = list(events)
+    assert time.monotonic() - began < PROMPTLY
+    told += "".join(data["text"] for name, data in rest if name == "delta")
+    assert (rest[-1][0], rest[-1][1]["status"], rest[-1][1]["content"]) == ("cancelled", "cancelled", told)
+    assert reply_to(text).startswith(told)
+    assert len(told) < len(reply_to(text))
+    assert user.used() == 1
+    again = user.cancel(reply)
+    assert (again.status_code, again.json()["type"]) == (409, "/problems/already-final")
+
+
+def test_a_hanging_reply_is_cancelled_within_a_second_and_gives_its_unit_back(house: House) -> None:
+    user = house.user()
+    text = house.question(*[hangs()] * TRIES)
+    reply = user.send(user.room(), text)
+    assert until(lambda: house.asked(text) == 1, within=20)
+    began = time.monotonic()
+    assert user.cancel(reply).status_code == 202
+    final = user.final(reply)
+    assert time.monotonic() - began < PROMPTLY
+    assert (final["status"], final["content"], user.used()) == ("cancelled", "", 0)
+    assert user.cancel({**reply, "id": reply["reply_to"]}).status_code == 404
+
+
+def test_a_room_deleted_in_mid_reply_stops_the_model_and_leaves_nothing(house: House) -> None:
+    user = house.user()
+    text = house.question(pause=0.3)
+    room = user.room()
+    reply = user.send(room, text)
+    events = user.events(reply)
+    next(events)
+    assert user.call("DELETE", f"/chatroom/{room}/").status_code == 204
+    list(events)
+    hung_up = house.site.gemini.wait(lambda records: any(r.text == text and r.hung_up for r in records))
+    assert sum(record.text == text for record in hung_up) == 1
+    assert user.call("GET", f"/chatroom/{room}/message/{reply['id']}/").status_code == 404
+    assert house.site.ask("SELECT id FROM jobs WHERE lane = %s", room) == []
+    assert house.site.ask("SELECT id FROM messages WHERE chatroom_id = %s", room) == []
+
+
+def test_an_account_deleted_in_mid_reply_leaves_nothing(house: House) -> None:
+    user = house.user()
+    room, id = user.room(), user.me()["id"]
+    reply = user.send(room, house.question(pause=0.3))
+    next(user.events(reply))
+    assert user.call("DELETE", "/user/me/").status_code == 202
+    assert until(lambda: house.site.ask("SELECT id FROM users WHERE id = %s", id) == [], within=20)
+    assert house.site.ask("SELECT id FROM messages WHERE chatroom_id = %s", room) == []
+    assert house.site.ask("SELECT id FROM jobs WHERE lane = %s", room) == []
+    assert house.site.ask("SELECT model FROM token_usage WHERE user_id = %s", id) == []
