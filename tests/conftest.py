@@ -91,15 +91,28 @@ def _postgres(request: pytest.FixtureRequest) -> Iterator[str]:
         yield url
 
 
+@contextmanager
+def _own_database(server: str) -> Iterator[str]:
+    name = f"test_{secrets.token_hex(8)}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        copied = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(TEMPLATE))
+        connection.execute(copied)
+        yield _database(server, name)
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
 @pytest.fixture
 def postgres_url(_postgres: str) -> Iterator[str]:
     """A migrated, empty database of the test's own."""
-    name = f"test_{secrets.token_hex(8)}"
-    with psycopg.connect(_postgres, autocommit=True) as connection:
-        copied = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(TEMPLATE))
-        connection.execute(copied)
-        yield _database(_postgres, name)
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    with _own_database(_postgres) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def module_postgres_url(_postgres: str) -> Iterator[str]:
+    """One that the tests of a module share."""
+    with _own_database(_postgres) as url:
+        yield url
 
 
 @pytest.fixture
@@ -114,6 +127,14 @@ def engine(postgres_url: str) -> Iterator[Engine]:
 def _valkey() -> Iterator[str]:
     with _running(Valkey) as server:
         yield server.url
+
+
+@pytest.fixture(scope="module")
+def module_valkey_url(_valkey: str) -> str:
+    """A Valkey with nothing in it when the module begins."""
+    with redis.Redis.from_url(_valkey) as client:
+        client.flushall()
+    return _valkey
 
 
 @pytest.fixture

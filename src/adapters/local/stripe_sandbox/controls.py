@@ -12,15 +12,16 @@ from adapters.local.stripe_sandbox.pages import page
 from adapters.local.stripe_sandbox.shelf import ApiError, Shelf, Thing
 from adapters.local.stripe_sandbox.shop import DAY, Shop
 
-FAULTS = ("slow", "hang", "error", "rate_limit", "lose_answer", "garble")
+FAULTS = ("slow", "hang", "stale", "error", "rate_limit", "lose_answer", "garble")
 
 
 @dataclass(slots=True)
 class Fault:
     """What is wrong with the next `count` API calls whose "METHOD path" matches.
 
-    `slow` answers after `seconds`; `hang` never does, and hangs up after `seconds`; `error` is a 500, `rate_limit` a
-    429; `lose_answer` does the deed and hangs up; `garble` does it and answers no JSON.
+    `slow` answers after `seconds`; `stale` too, with what was true when it was asked; `hang` never does, and hangs up
+    after `seconds`; `error` is a 500, `rate_limit` a 429; `lose_answer` does the deed and hangs up; `garble` does it
+    and answers no JSON.
     """
 
     kind: str

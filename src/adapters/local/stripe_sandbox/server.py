@@ -62,7 +62,9 @@ class Sandbox:
         self.deliveries = Deliveries(self.shelf, webhook_url, webhook_secret)
         self.controls = Controls(self.shelf, self.shop, self.api, self.deliveries)
         self._server.sandbox = self
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="stripe-sandbox", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.05,), name="stripe-sandbox", daemon=True
+        )
 
     def start(self) -> None:
         """Listen, and send again what nobody had taken when the sandbox was last stopped."""
@@ -182,9 +184,11 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.kind in CANNED:
             return CANNED[fault.kind]
         reply = None if fault.kind == "hang" else do()
+        if fault.kind == "stale":
+            self.server.sandbox.controls.patched_up.wait(fault.seconds)
         if fault.kind == "garble":
             return Reply(200, b"<html>not JSON</html>", {"Content-Type": "text/html"})
-        if fault.kind == "slow":
+        if fault.kind in ("slow", "stale"):
             return reply
         self.close_connection = True
         return None

@@ -58,6 +58,12 @@ class Shelf:
             kept = json.loads(path.read_text())
             self.offset, self.things = kept["offset"], kept["things"]
         if PRO_PRICE not in self.things:
+            self.empty()
+
+    def empty(self) -> None:
+        """Nothing is left but what is for sale."""
+        with self.lock:
+            self.things.clear()
             self.add("price", id=PRO_PRICE, currency="usd", unit_amount=1000, nickname="Pro", **monthly())
 
     def now(self) -> int:

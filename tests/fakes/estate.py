@@ -1,0 +1,141 @@
+"""The whole product as processes: API processes and a worker on real servers; the Stripe sandbox runs in this one."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any, TypeVar
+
+import httpx
+
+from adapters.local.processes import free_port
+from adapters.local.programs import answers
+from adapters.local.stripe_sandbox.server import Sandbox
+from adapters.local.stripe_sandbox.shelf import PRO_PRICE
+
+T = TypeVar("T")
+PROGRAM = [sys.executable, "-c", "from adapters.wiring import main; main()"]
+SOURCE = Path(__file__).parents[2] / "src"
+SECRET = "whsec_of_the_test"
+NUMBERS = count(2_025_550_100)
+
+
+@dataclass
+class User:
+    """Somebody who is signed in, at one API process or another."""
+
+    number: str
+    headers: dict[str, str]
+
+
+@dataclass
+class Estate:
+    """What runs, and where."""
+
+    apis: list[str]
+    sandbox: Sandbox
+    environ: dict[str, str]
+    client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=40))
+
+    def call(self, method: str, path: str, user: User | None = None, *, api: int = 0, **more: Any) -> httpx.Response:
+        """A call at one of the API processes."""
+        headers = {**(user.headers if user else {}), **more.pop("headers", {})}
+        return self.client.request(method, f"{self.apis[api]}{path}", headers=headers, **more)
+
+    def sign_in(self) -> User:
+        """A new user, by code."""
+        number = f"+1{next(NUMBERS)}"
+        self.call("POST", "/auth/signup/", json={"mobile_number": number})
+        sent = self.call("POST", "/auth/send-otp/", json={"mobile_number": number})
+        sent.raise_for_status()
+        told = {"otp": sent.json()["otp"], "challenge_id": sent.json()["challenge_id"]}
+        answer = self.call("POST", "/auth/verify-otp/", json=told)
+        answer.raise_for_status()
+        return User(number, {"Authorization": f"Bearer {answer.json()['access']}"})
+
+    def checkout(self, user: User) -> str:
+        """The page where the user pays."""
+        answer = self.call("POST", "/subscribe/pro/", user)
+        assert answer.status_code == 201, answer.text
+        url: str = answer.json()["checkout_url"]
+        return url
+
+    def status(self, user: User, api: int = 0) -> dict[str, Any]:
+        """The user's plan as the API tells it."""
+        answer = self.call("GET", "/subscription/status/", user, api=api)
+        assert answer.status_code == 200, answer.text
+        told: dict[str, Any] = answer.json()
+        return told
+
+    def cli(self, *arguments: str, expect: int = 0) -> str:
+        """What `gemini-backend` prints."""
+        done = subprocess.run(
+            [*PROGRAM, *arguments], env=self.environ, capture_output=True, text=True, check=False, timeout=60
+        )
+        assert done.returncode == expect, done.stderr + done.stdout
+        return done.stdout
+
+
+def eventually(look: Callable[[], T], wanted: Callable[[T], bool], *, within: float = 15.0) -> T:
+    """What is seen as soon as it is as wanted; fails with what was seen last."""
+    end = monotonic() + within
+    while not wanted(seen := look()):
+        assert monotonic() < end, f"still {seen!r}"
+        sleep(0.05)
+    return seen
+
+
+@contextmanager
+def estate(folder: Path, database_url: str, redis_url: str, *, apis: int = 1) -> Iterator[Estate]:
+    """Everything up and answering; nothing left afterwards."""
+    ports = [free_port(0) or 0 for _ in range(apis)]
+    with ExitStack() as stack:
+        sandbox = stack.enter_context(
+            Sandbox(port=0, webhook_url=f"http://127.0.0.1:{ports[0]}/webhook/stripe/", webhook_secret=SECRET)
+        )
+        environ = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(SOURCE),
+            "DATA_DIR": str(folder / "data"),
+            "SECRET_KEY": "0123456789abcdef" * 4,
+            "PUBLIC_URL": f"http://127.0.0.1:{ports[0]}",
+            "DATABASE_URL": database_url,
+            "REDIS_URL": redis_url,
+            "STRIPE_BASE_URL": sandbox.url,
+            "STRIPE_SECRET_KEY": "sk_test_sandbox_estate",
+            "STRIPE_WEBHOOK_SECRET": f"{SECRET},whsec_next",
+            "STRIPE_PRO_PRICE_ID": PRO_PRICE,
+            "WORKER_THREADS": "16",
+            "API_THREADS": "64",
+            "LOG_LEVEL": "warning",
+            "LOG_FORMAT": "json",
+        }
+        (folder / "data").mkdir()
+        log = stack.enter_context((folder / "log").open("w"))
+        for port in ports:
+            stack.enter_context(_running(["serve"], {**environ, "PORT": str(port)}, log))
+        stack.enter_context(_running(["worker"], environ, log))
+        for port in ports:
+            eventually(lambda port=port: answers("127.0.0.1", port, "/healthz/"), bool, within=30)  # type: ignore[misc]
+        running = Estate([f"http://127.0.0.1:{port}" for port in ports], sandbox, environ)
+        stack.callback(running.client.close)
+        yield running
+
+
+@contextmanager
+def _running(command: list[str], environ: dict[str, str], log: Any) -> Iterator[None]:
+    process = subprocess.Popen([*PROGRAM, *command], env=environ, stdout=log, stderr=log)
+    try:
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -1,0 +1,111 @@
+"""The whole journey of a subscription, as a user walks it: real processes, unmodified stripe-python, the sandbox."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.fakes.buyer import Buyer
+from tests.fakes.estate import Estate, User, estate, eventually
+
+BUYER = Buyer()
+
+
+@pytest.fixture
+def shop(open_folder: Path, postgres_url: str, valkey_url: str) -> Iterator[Estate]:
+    with estate(open_folder, postgres_url, valkey_url) as running:
+        yield running
+
+
+def waits_for(shop: Estate, user: User, **wanted: object) -> dict[str, object]:
+    return eventually(lambda: shop.status(user), lambda told: wanted.items() <= told.items())
+
+
+def test_from_basic_to_pro_and_back(shop: Estate) -> None:
+    user = shop.sign_in()
+    assert shop.status(user) == {
+        "plan": "basic", "status": "none", "active": False, "valid_until": None, "cancel_at_period_end": False,
+    }  # fmt: skip
+    used_up = [say(shop, user) for _ in range(6)]
+    assert used_up == [202] * 5 + [402]
+
+    page = shop.checkout(user)
+    assert shop.checkout(user) == page
+    assert "no money moves" in BUYER.look(page)[1]
+    assert "declined" in BUYER.press(page, "decline")[1]
+    assert shop.status(user)["plan"] == "basic"
+    status, back = BUYER.press(page, "pay")
+    assert status == 303
+    assert back.startswith(f"{shop.apis[0]}/payment/success/?session_id=cs_test_")
+
+    assert waits_for(shop, user, plan="pro", status="active")["valid_until"]
+    assert say(shop, user) == 202  # the very next message
+    refused = shop.call("POST", "/subscribe/pro/", user)
+    assert (refused.status_code, refused.json()["type"]) == (409, "/problems/already-subscribed")
+    assert refused.json()["portal_url"].startswith(shop.sandbox.url)
+
+    BUYER.pull(shop.sandbox.url, "payments", fail_next=1)
+    BUYER.pull(shop.sandbox.url, "advance", days=31)
+    assert waits_for(shop, user, status="past_due")["plan"] == "pro"
+
+    portal = shop.call("POST", "/subscription/portal/", user)
+    assert portal.status_code == 201
+    record = next(iter(shop.sandbox.shelf.all("subscription")))
+    BUYER.press(portal.json()["portal_url"], "pay", subscription=record["id"])
+    waits_for(shop, user, status="active", cancel_at_period_end=False)
+    BUYER.press(portal.json()["portal_url"], "cancel", subscription=record["id"])
+    waits_for(shop, user, status="active", cancel_at_period_end=True, plan="pro")
+
+    BUYER.pull(shop.sandbox.url, "advance", days=31)
+    waits_for(shop, user, plan="basic", status="canceled", active=False)
+    assert say(shop, user) == 402
+    assert len(shop.call("GET", "/chatroom/", user).json()["items"]) == 1
+    assert shop.checkout(user) != page
+
+
+def test_a_user_cancels_over_the_api_and_stays_pro_until_the_end(shop: Estate) -> None:
+    user = shop.sign_in()
+    nothing = shop.call("POST", "/subscription/cancel/", user)
+    assert (nothing.status_code, nothing.json()["type"]) == (409, "/problems/no-subscription")
+    BUYER.press(shop.checkout(user), "pay")
+    waits_for(shop, user, plan="pro")
+    answer = shop.call("POST", "/subscription/cancel/", user)
+    assert answer.status_code == 202
+    assert (answer.json()["plan"], answer.json()["cancel_at_period_end"]) == ("pro", True)
+    assert shop.status(user)["cancel_at_period_end"] is True
+
+
+def test_a_deleted_account_pays_no_more(shop: Estate) -> None:
+    user = shop.sign_in()
+    BUYER.press(shop.checkout(user), "pay")
+    waits_for(shop, user, plan="pro")
+    assert shop.call("DELETE", "/user/me/", user).status_code == 202
+    record = next(iter(shop.sandbox.shelf.all("subscription")))
+    eventually(lambda: record["status"], "canceled".__eq__)
+
+
+def test_the_pages_after_checkout_grant_nothing(shop: Estate) -> None:
+    user = shop.sign_in()
+    shop.checkout(user)
+    for session in ("", "?session_id=cs_test_invented"):
+        told = shop.call("GET", f"/payment/success/{session}", user, headers={"Accept": "application/json"})
+        assert told.status_code == 200
+        page = shop.call("GET", f"/payment/success/{session}", headers={"Accept": "text/html"})
+        assert "text/html" in page.headers["content-type"]
+    assert shop.call("GET", "/payment/cancel/").status_code == 200
+    assert shop.status(user)["plan"] == "basic"
+
+
+def test_a_lost_webhook_heals_when_the_payer_comes_back(shop: Estate) -> None:
+    user = shop.sign_in()
+    BUYER.pull(shop.sandbox.url, "deliveries", mode="drop")
+    BUYER.press(shop.checkout(user), "pay")
+    assert shop.status(user)["plan"] == "basic"
+    shop.call("GET", "/payment/success/", user)
+    waits_for(shop, user, plan="pro")
+
+
+def say(shop: Estate, user: User) -> int:
+    """Send a message to the user's only room; answers the status."""
+    rooms = shop.call("GET", "/chatroom/", user).json()["items"]
+    room = rooms[0] if rooms else shop.call("POST", "/chatroom/", user, json={}).json()
+    return shop.call("POST", f"/chatroom/{room['id']}/message/", user, json={"content": "hello"}).status_code
