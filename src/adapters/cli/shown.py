@@ -17,7 +17,7 @@ def as_json(command: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="JSON, for programs.")(command)
 
 
-def paged(kind: click.ParamType) -> Callable[[F], F]:
+def paged(kind: "click.ParamType[Any]") -> Callable[[F], F]:
     """`--limit` and `--after`, which is an id of this kind."""
     after = click.option("--after", type=kind, default=None, metavar="ID", help="Go on after this one.")
     limit = click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="Lines at most.")

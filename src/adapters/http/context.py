@@ -2,26 +2,18 @@
 
 import re
 import secrets
-from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 
 import falcon
 
+from gemini_core.model.accounts import Client
+
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _WITH_PORT: Final = re.compile(r"\[([^\]]*)\](?::\d+)?|([\d.]+):\d+")
 _MAX_USER_AGENT: Final = 512
 _NOWHERE: Final = ("0.0.0.0", "0.0.0.0")  # noqa: S104 - called through a Unix socket
-
-
-@dataclass(frozen=True, slots=True)
-class Client:
-    """The other end: its address, the network that limits count it by (IPv4 address or IPv6 /64), and its name."""
-
-    ip: str
-    network: str
-    user_agent: str
 
 
 def request_id(req: falcon.Request) -> str:

@@ -380,9 +380,9 @@ class PasswordPolicy:
 
 
 def _guessable(folded: str, words: tuple[str | None, ...]) -> bool:
-    """What is left of the password without such a word is too short to be one."""
+    """It is a part of such a word, or what is left of it without the word is too short to be one."""
     for word in words:
         for part in re.split(r"[@\s.+]+", word.casefold()) if word else ():
-            if len(part) >= 4 and part in folded and len(folded) - len(part) < 4:
+            if folded in part or (len(part) >= 4 and part in folded and len(folded) - len(part) < 4):
                 return True
     return False

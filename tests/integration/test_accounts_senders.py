@@ -1,0 +1,148 @@
+"""The senders of texts, against services on loopback."""
+
+import hashlib
+import hmac
+import json
+import threading
+from base64 import b64decode
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs
+
+import httpx2
+import pytest
+
+from adapters.local.inbox import LocalInbox
+from adapters.sms import posting
+from adapters.sms.twilio import Twilio
+from adapters.sms.webhook import SmsWebhook
+from gemini_core.ports.accounts import OtpSender, SendFailed
+
+NUMBER, TEXT = "+14155552671", "123456 is your code — don't share\n@chat.example #123456"
+AT = datetime(2026, 5, 17, 12, tzinfo=UTC)
+
+
+class Clock:
+    def now(self) -> datetime:
+        return AT
+
+
+class Service(ThreadingHTTPServer):
+    """Keeps what it is sent, and answers what it is told to; None: never."""
+
+    def __init__(self, status: int | None) -> None:
+        super().__init__(("127.0.0.1", 0), Answering)
+        self.status = status
+        self.requests: list[tuple[str, dict[str, str], bytes]] = []
+        self.closing = threading.Event()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class Answering(BaseHTTPRequestHandler):
+    server: Service
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.requests.append((self.path, dict(self.headers.items()), body))
+        if self.server.status is None:
+            self.server.closing.wait()
+            return
+        self.send_response(self.server.status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        pass
+
+
+@contextmanager
+def service(status: int | None = 201) -> Iterator[Service]:
+    with Service(status) as running:
+        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield running
+        finally:
+            running.closing.set()
+            running.shutdown()
+            thread.join()
+
+
+def twilio(url: str) -> Twilio:
+    return Twilio("AC1", "secret", "+15005550006", base_url=url)
+
+
+def webhook(url: str) -> SmsWebhook:
+    return SmsWebhook(f"{url}/texts", "a secret", Clock())
+
+
+def test_twilio_gets_one_message() -> None:
+    with service() as fake:
+        twilio(fake.url).send(NUMBER, TEXT)
+    ((path, headers, body),) = fake.requests
+    assert path == "/2010-04-01/Accounts/AC1/Messages.json"
+    assert b64decode(headers["Authorization"].removeprefix("Basic ")) == b"AC1:secret"
+    assert parse_qs(body.decode()) == {"To": [NUMBER], "From": ["+15005550006"], "Body": [TEXT]}
+
+
+def test_a_messaging_service_takes_the_place_of_a_number() -> None:
+    with service() as fake:
+        Twilio("AC1", "secret", "MG42", base_url=fake.url).send(NUMBER, TEXT)
+    assert parse_qs(fake.requests[0][2].decode())["MessagingServiceSid"] == ["MG42"]
+
+
+def test_a_webhook_can_tell_that_it_was_us_and_when() -> None:
+    with service(204) as fake:
+        webhook(fake.url).send(NUMBER, TEXT)
+    ((path, headers, body),) = fake.requests
+    assert path == "/texts"
+    assert json.loads(body) == {"to": NUMBER, "text": TEXT}
+    at = int(AT.timestamp())
+    seal = hmac.new(b"a secret", f"{at}.".encode() + body, hashlib.sha256).hexdigest()
+    assert headers["X-Signature"] == f"t={at},v1={seal}"
+
+
+@pytest.mark.parametrize("sender", [twilio, webhook])
+@pytest.mark.parametrize("status", [302, 400, 401, 429, 500, 503])
+def test_a_refusal_is_certain_and_nothing_is_tried_again(sender: Callable[[str], OtpSender], status: int) -> None:
+    with service(status) as fake, pytest.raises(SendFailed) as failed:
+        sender(fake.url).send(NUMBER, TEXT)
+    assert not failed.value.uncertain
+    assert "123456" not in str(failed.value)
+    assert len(fake.requests) == 1
+
+
+@pytest.mark.parametrize("sender", [twilio, webhook])
+def test_a_service_that_is_not_there_has_certainly_not_sent(sender: Callable[[str], OtpSender]) -> None:
+    with service() as fake:
+        url = fake.url
+    with pytest.raises(SendFailed) as failed:
+        sender(url).send(NUMBER, TEXT)
+    assert not failed.value.uncertain
+
+
+def test_a_service_that_hangs_has_perhaps_sent_and_is_called_once() -> None:
+    with (
+        service(None) as fake,
+        httpx2.Client(timeout=0.3, trust_env=False) as impatient,
+        pytest.raises(SendFailed) as failed,
+    ):
+        posting.post(impatient, fake.url, content=b"x")
+    assert failed.value.uncertain
+    assert len(fake.requests) == 1
+
+
+def test_the_inbox_shows_what_every_process_of_this_machine_sent(tmp_path: Path) -> None:
+    assert LocalInbox(tmp_path, Clock()).messages() == []
+    for digit in range(3):
+        LocalInbox(tmp_path, Clock()).send(f"+1415555267{digit}", TEXT)
+    newest, *_, oldest = LocalInbox(tmp_path, Clock()).messages()
+    assert newest == {"at": "2026-05-17T12:00:00.000Z", "mobile_number": "+14155552672", "text": TEXT}
+    assert oldest["mobile_number"] == "+14155552670"
+    assert (tmp_path / "otp-inbox.jsonl").stat().st_mode & 0o077 == 0
