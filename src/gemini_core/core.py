@@ -35,6 +35,7 @@ from gemini_core.ports.accounts import (
     Users,
 )
 from gemini_core.ports.billing import (
+    Approvals,
     BillingEvents,
     BillingLedger,
     CheckoutRepo,
@@ -68,6 +69,7 @@ from gemini_core.use_cases.accounts.profile import ChangeMe, DeleteMe, EraseAcco
 from gemini_core.use_cases.accounts.rules import AccountRules, Gate
 from gemini_core.use_cases.accounts.sessions import Authenticate, EndAllSessions, EndSession, ListSessions, Refresh
 from gemini_core.use_cases.billing import (
+    ApproveCheckout,
     ChangeCancellation,
     EndBilling,
     GetSubscription,
@@ -124,6 +126,7 @@ class BillingPorts:
     events: BillingEvents
     ledger: BillingLedger
     reconciliation: Reconciliation
+    approvals: Approvals | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,6 +226,7 @@ class Core:
     grant_pro: GrantPro
     revoke_grants: RevokeGrants
     link_customer: LinkCustomer
+    approve_checkout: ApproveCheckout
     billing_ledger: BillingLedger
     billing_events: BillingEvents
     # jobs
@@ -283,9 +287,7 @@ def build(ports: Ports, policy: Policy) -> Core:
         access_tokens=accounts.access_tokens,
         inbox=accounts.inbox,
         list_users=ListUsers(clock=clock, operators=accounts.operators),
-        find_user=FindUser(
-            clock=clock, contacts=accounts.contacts, users=accounts.users, operators=accounts.operators
-        ),
+        find_user=FindUser(clock=clock, contacts=accounts.contacts, users=accounts.users, operators=accounts.operators),
         create_user=CreateUser(clock=clock, contacts=accounts.contacts, operators=accounts.operators),
         suspend_user=SuspendUser(rules=rules, clock=clock, operators=accounts.operators, gate=gate),
         restore_user=RestoreUser(clock=clock, operators=accounts.operators),
@@ -319,6 +321,7 @@ def build(ports: Ports, policy: Policy) -> Core:
         grant_pro=GrantPro(billing.subscriptions, audit, terms, clock),
         revoke_grants=RevokeGrants(billing.subscriptions, audit, terms, clock),
         link_customer=LinkCustomer(billing.ledger, sync, audit, clock),
+        approve_checkout=ApproveCheckout(billing.approvals, sync, audit, clock),
         billing_ledger=billing.ledger,
         billing_events=billing.events,
         keep_promise=KeepPromise(ports.jobs, ports.queue, held, handlers, clock, around=policy.around),

@@ -89,11 +89,12 @@ class MemoryFeed:
 
     def follow(self, reply: MessageId, *, patience: float) -> Iterator[Sequence[FeedEvent]]:
         log = self.logs.setdefault(reply, [])
-        position = len(log)
-        yield log[:position]
-        while not log or not log[-1].end:
+        news = log[:]
+        position = len(news)
+        yield news
+        while not (news and news[-1].end):
             with self.grown:
-                self.grown.wait_for(lambda: len(log) > position, patience)
+                self.grown.wait_for(lambda seen=position: len(log) > seen, patience)
                 news = log[position:]
             position += len(news)
             yield news

@@ -72,7 +72,11 @@ class SqlReplies:
             rows = connection.execute(HISTORY, {"room": room_id, "reply": lease.id, "limit": history + 1})
             reply, *turns = [message_of(row) for row in rows]
         return Conversation(
-            user_id=UserId(owner.user_id), room=room_of(room), plan=owner.plan, reply=reply, turns=tuple(reversed(turns))
+            user_id=UserId(owner.user_id),
+            room=room_of(room),
+            plan=owner.plan,
+            reply=reply,
+            turns=tuple(reversed(turns)),
         )
 
     def finish(self, lease: Lease, answer: Answer, *, now: datetime) -> Sequence[JobId] | None:

@@ -136,6 +136,9 @@ class RedisFeed:
         while True:
             with self._lock:
                 wanted: dict[Any, Any] = {key: stream.position for key, stream in self._streams.items()}
+                if not wanted:
+                    self._reader = None
+                    return
             try:
                 answer: Any = self._waiting.xread({self._wake: called, **wanted}, block=int(BLOCK * 1000))
             except AWAY:

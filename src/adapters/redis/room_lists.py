@@ -118,7 +118,8 @@ def _fresh(kept: bytes) -> Page[Chatroom] | None:
     if not 0 <= time.time() - at < LIST_LIVES:
         return None
     names = [item.name for item in fields(Chatroom)]
-    return Page(tuple(_room(dict(zip(names, room, strict=True))) for room in rooms), tuple(further) if further else None)
+    items = tuple(_room(dict(zip(names, room, strict=True))) for room in rooms)
+    return Page(items, tuple(further) if further else None)
 
 
 def _room(values: dict[str, Any]) -> Chatroom:

@@ -246,6 +246,15 @@ class Session:
     expires_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Awaiting:
+    """A checkout that an operator has to approve."""
+
+    session_id: str
+    user_id: UserId
+    asked_at: datetime
+
+
 class SessionState(StrEnum):
     """What became of a checkout's page."""
 

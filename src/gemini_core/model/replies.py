@@ -167,7 +167,8 @@ class ModelFailure(Exception):
     stream ended early), `malformed` (no candidate, broken chunk), `blocked` (prompt or reply; `reason` is the
     provider's word in lower case, e.g. `safety`), `provider_misconfigured` (wrong key, unknown model), `rejected`
     (the provider calls the request itself wrong). `retry_after`: seconds the provider asked to wait, if it did.
-    `usage`: what was billed all the same, if known. The `operator_detail` is for the log, never for the user; no key in it.
+    `usage`: what was billed all the same, if known. `operator_detail` is for the log and never for the user; no key
+    is in it.
     """
 
     def __init__(

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from gemini_core.model.billing import (
+    Awaiting,
     Begun,
     BillingFilter,
     BillingRecord,
@@ -59,6 +60,18 @@ class PaymentGateway(Protocol):
 
     def portal(self, customer_id: str, return_url: str) -> str:
         """The page where the customer manages everything. Raises `Conflict` (`no-portal`) if there is none."""
+        ...
+
+
+class Approvals(Protocol):
+    """Where nobody takes the money but the operator. Raises `Unavailable` while the store is away."""
+
+    def waiting(self) -> Sequence[Awaiting]:
+        """Checkouts that wait for an approval, oldest first."""
+        ...
+
+    def approve(self, session_id: str) -> UserId:
+        """The operator has the money; answers whose. Raises `NotFound`."""
         ...
 
 

@@ -84,7 +84,8 @@ class MessageRepo(Protocol):
     ) -> tuple[Message, Sequence[JobId]]:
         """Stop a reply: at once where nobody works on it (the unit is given back), else its worker is told.
 
-        Answers the reply as it is now, and the jobs worth a nudge. Raises `NotFound` (also for a message that is no reply), `Conflict` (`already-final`).
+        Answers the reply as it is now, and the jobs worth a nudge. Raises `NotFound`
+        (also for a message that is no reply), `Conflict` (`already-final`).
         """
         ...
 

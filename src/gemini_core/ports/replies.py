@@ -30,7 +30,7 @@ class ReplyRepo(Protocol):
     def try_again(
         self, lease: Lease, *, after: timedelta, error: str, billed: Usage | None, model: str, now: datetime
     ) -> bool:
-        """The try failed; the job rests. What was billed for it is counted all the same. False if the lease was lost."""
+        """The try failed; the job rests. What was billed for it is counted. False if the lease was lost."""
         ...
 
 

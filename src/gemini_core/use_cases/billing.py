@@ -1,6 +1,6 @@
 """Buying pro, hearing from the gateway, and keeping what is stored true to what the gateway says."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,6 +10,7 @@ from gemini_core.model.accounts import AuditEvent
 from gemini_core.model.billing import (
     ALIVE,
     AlreadySubscribed,
+    Awaiting,
     Begun,
     BillingRecord,
     Cancellation,
@@ -32,6 +33,7 @@ from gemini_core.model.ids import UserId, uuid7
 from gemini_core.model.requests import Once
 from gemini_core.ports.accounts import AuditLog
 from gemini_core.ports.billing import (
+    Approvals,
     BillingEvents,
     BillingLedger,
     CheckoutRepo,
@@ -44,6 +46,7 @@ from gemini_core.ports.clock import Clock
 from gemini_core.ports.jobs import JobQueue
 
 CALLS_IN_FLIGHT = 5
+BATCH = 100
 # A gateway may show an event some time after it happened.
 LATE = timedelta(minutes=5)
 REMEMBERED = timedelta(days=30)
@@ -253,6 +256,10 @@ class ResolveEvent:
             self.queue.nudge(job)
 
 
+def _in_silence(_so_far: int) -> None:
+    """Nobody watches."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reconciled:
     """What a pass over what may have been missed has found. `failed`: looks that the gateway did not answer."""
@@ -272,17 +279,21 @@ class Reconcile:
     sync: SyncCustomer
     clock: Clock
 
-    def __call__(self, *, everybody: bool = False) -> Reconciled:
-        """`everybody`: look at all customers. Raises `Unavailable` if the list of events cannot be read."""
+    def __call__(self, *, everybody: bool = False, progress: Callable[[int], None] = _in_silence) -> Reconciled:
+        """`everybody`: look at all customers. `progress` is told how many so far.
+
+        Raises `Unavailable` if the list of events cannot be read.
+        """
         now = self.clock.now()
         heard = self._hear(now)
         looked_before = now if everybody else now - timedelta(days=2)
         done: set[UserId] = set()
         failed = 0
         with ThreadPoolExecutor(CALLS_IN_FLIGHT, thread_name_prefix="reconcile") as pool:
-            while batch := set(self.store.overdue(looked_before=looked_before, now=now, limit=500)) - done:
+            while batch := set(self.store.overdue(looked_before=looked_before, now=now, limit=BATCH)) - done:
                 failed += list(pool.map(self._look, batch)).count(False)
                 done |= batch
+                progress(len(done))
         return Reconciled(events=heard, looked_at=len(done), failed=failed)
 
     def _hear(self, now: datetime) -> int:
@@ -364,6 +375,33 @@ class LinkCustomer:
         self.audit.note(AuditEvent(event="subscription.linked", at=now, user_id=user, operator=by, detail=detail))
         self.sync(user)
         return self.ledger.record(user)
+
+
+@dataclass(frozen=True, slots=True)
+class ApproveCheckout:
+    """Where no vendor takes the money, an operator who has it says so, and the user is on pro."""
+
+    approvals: Approvals | None
+    sync: SyncCustomer
+    audit: AuditLog
+    clock: Clock
+
+    def __call__(self, session_id: str, *, by: str) -> UserId:
+        """Whose checkout it was. Raises `NotFound`, `Conflict` (`no-approvals`)."""
+        user = self._approvals().approve(session_id)
+        now, detail = self.clock.now(), {"session": session_id}
+        self.audit.note(AuditEvent(event="subscription.approved", at=now, user_id=user, operator=by, detail=detail))
+        self.sync(user)
+        return user
+
+    def waiting(self) -> Sequence[Awaiting]:
+        """What waits for an approval, oldest first. Raises `Conflict` (`no-approvals`)."""
+        return self._approvals().waiting()
+
+    def _approvals(self) -> Approvals:
+        if self.approvals is None:
+            raise Conflict("The payment provider approves by itself.", code="no-approvals")
+        return self.approvals
 
 
 @dataclass(frozen=True, slots=True)

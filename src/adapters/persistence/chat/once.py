@@ -17,7 +17,10 @@ TAKE_KEY = """
     RETURNING key
 """
 FIND_KEY = text(
-    "SELECT fingerprint, outcome FROM idempotency_keys WHERE user_id = :user_id AND key = :key AND created_at > :expired"
+    """
+    SELECT fingerprint, outcome FROM idempotency_keys
+    WHERE user_id = :user_id AND key = :key AND created_at > :expired
+    """
 )
 
 

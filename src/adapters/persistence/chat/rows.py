@@ -33,7 +33,7 @@ GIVE_BACK = text(
 
 def room_of(row: Row[Any]) -> Chatroom:
     """A room of `ROOM_COLUMNS`."""
-    return Chatroom(**row._mapping)
+    return Chatroom(**row._asdict())
 
 
 def message_of(row: Row[Any]) -> Message:

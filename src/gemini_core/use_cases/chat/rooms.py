@@ -46,7 +46,8 @@ class CreateRoom:
         title = checked("title", title, MAX_TITLE)
         system_instruction = checked("system_instruction", system_instruction, MAX_SYSTEM_INSTRUCTION)
         if model is not None:
-            model = _model_of_plan(model, self.plans.named(self.usage.of_day(owner, now.date(), now=now).plan), self.plans)
+            plan = self.plans.named(self.usage.of_day(owner, now.date(), now=now).plan)
+            model = _model_of_plan(model, plan, self.plans)
         room = Chatroom(
             id=ChatroomId(uuid7(now)),
             user_id=owner,

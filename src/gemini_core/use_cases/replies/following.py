@@ -2,13 +2,19 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
-from gemini_core.errors import NotFound
+from gemini_core.errors import NotFound, Unavailable
 from gemini_core.model.chat import Message, Role, Status
 from gemini_core.model.ids import ChatroomId, MessageId, UserId
 from gemini_core.model.replies import FeedEvent, Position, ReplyEvent, ReplyEventKind
 from gemini_core.ports.chat import MessageRepo
 from gemini_core.ports.replies import ReplyFeed
+
+# In which quiet rounds the store is asked, in case the log was lost. A reply that is queued for long is not asked for
+# by all its followers all the time.
+SOON = (1, 2)
+LATER = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,24 +55,34 @@ class _Following:
         else:
             self.at = seen
         if not self.message.status.final:
-            backlog = True
-            for news in self.ports.feed.follow(self.message.id, patience=self.patience):
-                if backlog:
-                    backlog, news = False, _latest_attempt(news)
-                    if self._beyond(news):
-                        yield self._reset(self.at.attempt)
-                for event in news:
-                    yield from self._told(event)
-                if self._final(news):
-                    break
-                if not news:
-                    yield None
-        yield from self._rest()
+            yield from self._live()
+        if self.message.status.final:
+            yield from self._rest()
 
-    def _final(self, news: Sequence[FeedEvent]) -> bool:
-        """The reply is final; asked of the store when the log says so, or says nothing."""
-        if not news or news[-1].end:
-            self.message = self.ports.messages.show(self.reader, self.message.chatroom_id, self.message.id)
+    def _live(self) -> Iterator[ReplyEvent | None]:
+        """What the log has and gets, until the reply is final in the store."""
+        quiet, batches = 0, self.ports.feed.follow(self.message.id, patience=self.patience)
+        backlog = _latest_attempt(next(batches, ()))
+        if self._beyond(backlog):
+            yield self._reset(self.at.attempt)
+        for news in chain([backlog], batches):
+            for event in news:
+                yield from self._told(event)
+            quiet = 0 if news else quiet + 1
+            if self._final(news, quiet):
+                return
+            if not news:
+                yield None
+
+    def _final(self, news: Sequence[FeedEvent], quiet: int) -> bool:
+        """The reply is final: asked of the store when the log says so, and now and then while it says nothing."""
+        ended = bool(news) and news[-1].end
+        if ended or quiet in SOON or (quiet and quiet % LATER == 0):
+            try:
+                self.message = self.ports.messages.show(self.reader, self.message.chatroom_id, self.message.id)
+            except Unavailable:
+                if ended:
+                    raise
         return self.message.status.final
 
     def _beyond(self, log: Sequence[FeedEvent]) -> bool:
