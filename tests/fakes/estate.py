@@ -91,8 +91,8 @@ def eventually(look: Callable[[], T], wanted: Callable[[T], bool], *, within: fl
 
 
 @contextmanager
-def estate(folder: Path, database_url: str, redis_url: str, *, apis: int = 1) -> Iterator[Estate]:
-    """Everything up and answering; nothing left afterwards."""
+def estate(folder: Path, database_url: str, redis_url: str, *, apis: int = 1, **more: str) -> Iterator[Estate]:
+    """Everything up and answering, with `more` settings; nothing left afterwards."""
     ports = [free_port(0) or 0 for _ in range(apis)]
     with ExitStack() as stack:
         sandbox = stack.enter_context(
@@ -114,6 +114,7 @@ def estate(folder: Path, database_url: str, redis_url: str, *, apis: int = 1) ->
             "API_THREADS": "64",
             "LOG_LEVEL": "warning",
             "LOG_FORMAT": "json",
+            **more,
         }
         (folder / "data").mkdir()
         log = stack.enter_context((folder / "log").open("w"))

@@ -8,6 +8,7 @@ import click
 from adapters.cli import servers
 from adapters.cli.audit import audit
 from adapters.cli.keys import keys
+from adapters.cli.subscriptions import subscriptions
 from adapters.cli.users import users
 from gemini_core.errors import Failure, Invalid
 
@@ -31,5 +32,5 @@ def cli() -> None:
     """A chat backend for Gemini. Every setting comes from the environment or from .env; see .env.example."""
 
 
-for command in (*servers.COMMANDS, users, keys, audit):
+for command in (*servers.COMMANDS, users, keys, audit, subscriptions):
     cli.add_command(command)

@@ -341,13 +341,11 @@ class MemoryBillingEvents:
             if user is not None:
                 card = self.billing.cards.get(user)
                 events = [each for each in events if card and each.customer_id and each.customer_id == card.customer.id]
+            last = self.billing.events.get(after[0]) if after else None
         events.sort(key=lambda each: (each.received_at, each.id), reverse=True)
-        if after is not None:
-            events = [
-                each for each in events if (each.received_at, each.id) < (datetime.fromisoformat(after[0]), after[1])
-            ]
-        last = events[limit - 1] if len(events) > limit else None
-        return Page(tuple(events[:limit]), (last.received_at.isoformat(), last.id) if last else None)
+        if last is not None:
+            events = [each for each in events if (each.received_at, each.id) < (last.received_at, last.id)]
+        return Page(tuple(events[:limit]), (events[limit - 1].id,) if len(events) > limit else None)
 
     def _turn_to(
         self, event: EventRecord, customer_id: str, now: datetime, *, promise: bool, request_id: str = ""

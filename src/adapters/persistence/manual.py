@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Engine, Row, bindparam, select, text
 
@@ -11,6 +12,7 @@ from adapters.persistence.engine import statement
 from adapters.persistence.tables import manual_subscriptions
 from gemini_core.errors import Conflict, NotFound, Unavailable
 from gemini_core.model.billing import (
+    Awaiting,
     Cancellation,
     Checkout,
     Customer,
@@ -20,10 +22,12 @@ from gemini_core.model.billing import (
     Subject,
     Subscription,
 )
+from gemini_core.model.ids import UserId
 from gemini_core.ports.clock import Clock
 
 PERIOD = timedelta(days=30)
 WAITS = timedelta(days=30)
+CUSTOMER = "manual-"
 
 ASK = text(
     """
@@ -34,6 +38,11 @@ ASK = text(
 ONE = select(manual_subscriptions).where(manual_subscriptions.c.id == bindparam("subscription"))
 APPROVED_OF = select(manual_subscriptions).where(
     manual_subscriptions.c.customer_id == bindparam("customer"), manual_subscriptions.c.approved_at.is_not(None)
+)
+WAITING = (
+    select(manual_subscriptions)
+    .where(manual_subscriptions.c.approved_at.is_(None))
+    .order_by(manual_subscriptions.c.asked_at)
 )
 APPROVE = text(
     "UPDATE manual_subscriptions SET approved_at = coalesce(approved_at, :now) WHERE id = :id RETURNING customer_id"
@@ -48,13 +57,16 @@ PLAN_END = text(
 
 @dataclass(frozen=True, slots=True)
 class ManualGateway:
-    """`PaymentGateway` and `GatewayEvents` without a vendor. Periods of 30 days follow each other from the approval."""
+    """`PaymentGateway`, `Approvals` and `GatewayEvents` without a vendor.
+
+    Periods of 30 days follow each other from the approval on.
+    """
 
     engine: Engine
     clock: Clock
 
     def open_checkout(self, checkout: Checkout, customer: Customer) -> Session:
-        customer_id = customer.id or f"manual-{customer.user_id}"
+        customer_id = customer.id or f"{CUSTOMER}{customer.user_id}"
         session_id = f"manual-{checkout.id}"
         values = {"id": session_id, "customer": customer_id, "price": checkout.offer.price, "now": self.clock.now()}
         with statement(self.engine) as connection:
@@ -67,7 +79,7 @@ class ManualGateway:
         return SessionState.COMPLETE if row is not None and row.approved_at is not None else SessionState.OPEN
 
     def subscriptions(self, customer_id: str) -> Sequence[Subscription]:
-        if not customer_id.startswith("manual-"):
+        if not customer_id.startswith(CUSTOMER):
             raise NotFound("There is no such customer.", code="unknown-customer")
         now = self.clock.now()
         with statement(self.engine) as connection:
@@ -89,12 +101,17 @@ class ManualGateway:
     def portal(self, customer_id: str, return_url: str) -> str:
         raise Conflict("There is no page to manage a subscription; ask the operator.", code="no-portal")
 
-    def approve(self, session_id: str) -> None:
-        """The operator has the money. Raises `NotFound`."""
+    def waiting(self) -> Sequence[Awaiting]:
+        with statement(self.engine) as connection:
+            return [Awaiting(row.id, _user_of(row.customer_id), row.asked_at) for row in connection.execute(WAITING)]
+
+    def approve(self, session_id: str) -> UserId:
         with statement(self.engine) as connection:
             values = {"id": session_id, "now": self.clock.now()}
-            if connection.execute(APPROVE, values).one_or_none() is None:
-                raise NotFound("There is no such checkout.")
+            customer: str | None = connection.execute(APPROVE, values).scalar_one_or_none()
+        if customer is None:
+            raise NotFound("There is no such checkout.")
+        return _user_of(customer)
 
     def verify(self, body: bytes, signature: str | None, now: datetime) -> Hint:
         raise Unavailable("Nobody sends webhooks here.", retry_after=300, code="webhooks-not-configured")
@@ -109,6 +126,10 @@ class ManualGateway:
     def _find(self, subscription_id: str) -> Row[Any] | None:
         with statement(self.engine) as connection:
             return connection.execute(ONE, {"subscription": subscription_id}).one_or_none()
+
+
+def _user_of(customer_id: str) -> UserId:
+    return UserId(UUID(customer_id.removeprefix(CUSTOMER)))
 
 
 def _subscription(row: Row[Any], now: datetime) -> Subscription:

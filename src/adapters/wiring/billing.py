@@ -44,6 +44,7 @@ def billing_ports(settings: Settings, database: Engine, clock: Clock) -> Billing
         events=SqlBillingEvents(database),
         ledger=ledger,
         reconciliation=ledger,
+        approvals=gateway if isinstance(gateway, ManualGateway) else None,
     )
 
 

@@ -100,11 +100,11 @@ class SqlBillingEvents:
             mine = select(billing_customers.c.customer_id).where(billing_customers.c.user_id == user)
             query = query.where(billing_events.c.customer_id.in_(mine))
         if after is not None:
-            query = query.where(tuple_(*order) < tuple_(datetime.fromisoformat(after[0]), after[1]))
+            last = select(*order).where(billing_events.c.id == after[0]).subquery()
+            query = query.where(tuple_(*order) < select(*last.c).scalar_subquery())
         with statement(self.engine) as connection:
             events = [event_of(row) for row in connection.execute(query)]
-        last = events[limit - 1] if len(events) > limit else None
-        return Page(tuple(events[:limit]), (last.received_at.isoformat(), last.id) if last else None)
+        return Page(tuple(events[:limit]), (events[limit - 1].id,) if len(events) > limit else None)
 
     def _store(self, connection: Connection, hint: Hint, now: datetime) -> EventState | None:
         """Write the event down. Answers its state if there is nothing left to do for it."""

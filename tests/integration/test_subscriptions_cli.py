@@ -1,0 +1,145 @@
+"""`gemini-backend subscriptions`, as an operator uses it, beside a running product."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from tests.fakes.buyer import Buyer
+from tests.fakes.estate import Estate, User, estate, eventually
+
+from adapters.cli.main import cli
+from adapters.stripe.gateway import StripeGateway
+from adapters.wiring import Operator
+
+BUYER = Buyer()
+
+
+@pytest.fixture(scope="module")
+def shop(
+    module_postgres_url: str, module_valkey_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Estate]:
+    with estate(tmp_path_factory.mktemp("estate"), module_postgres_url, module_valkey_url) as running:
+        yield running
+
+
+class Console:
+    """`gemini-backend subscriptions`, in this process, so that what it is made of is made once."""
+
+    def __init__(self, shop: Estate) -> None:
+        self._operator = Operator()
+        self._environ = shop.environ
+
+    def run(self, *arguments: str, expect: int = 0) -> str:
+        outcome = CliRunner(env=self._environ).invoke(cli, arguments, obj=self._operator)
+        assert outcome.exit_code == expect, outcome.output
+        return outcome.stdout
+
+    def said(self, *arguments: str) -> Any:
+        return json.loads(self.run("subscriptions", *arguments, "--json"))
+
+    def close(self) -> None:
+        container = self._operator.container
+        container.database().dispose()
+        if isinstance(gateway := container.billing().gateway, StripeGateway):
+            gateway.close()
+
+
+@pytest.fixture(scope="module")
+def console(shop: Estate) -> Iterator[Console]:
+    made = Console(shop)
+    yield made
+    made.close()
+
+
+def paid(shop: Estate) -> User:
+    user = shop.sign_in()
+    BUYER.press(shop.checkout(user), "pay")
+    eventually(lambda: shop.status(user), lambda told: told["plan"] == "pro")
+    return user
+
+
+def test_a_grant_is_given_shown_and_taken_back(shop: Estate, console: Console) -> None:
+    user = shop.sign_in()
+    assert console.said("grant", user.number, "--reason", "friend", "--dry-run")["plan"] == "basic"
+    given = console.said("grant", user.number, "--reason", "friend", "--days", "7", "--operator", "ada")
+    assert (given["plan"], given["status"]) == ("pro", "granted")
+    assert shop.status(user)["plan"] == "pro"
+    assert "by ada" in console.said("show", user.number)["grants"]
+    assert console.said("revoke", user.number)["plan"] == "basic"
+    assert shop.status(user)["plan"] == "basic"
+    assert "ada" in console.run("audit", "list", "--json")
+
+
+def test_a_cancellation_is_planned_taken_back_and_made_final(shop: Estate, console: Console) -> None:
+    user = paid(shop)
+    assert console.said("cancel", user.number, "--dry-run")["cancel_at_period_end"] is False
+    assert console.said("cancel", user.number)["cancel_at_period_end"] is True
+    assert console.said("resume", user.number)["cancel_at_period_end"] is False
+    assert console.said("cancel", user.number, "--now")["plan"] == "basic"
+    assert shop.status(user)["plan"] == "basic"
+
+
+def test_lost_webhooks_are_healed_by_hand(shop: Estate, console: Console) -> None:
+    one, other = shop.sign_in(), shop.sign_in()
+    BUYER.pull(shop.sandbox.url, "deliveries", mode="drop")
+    for user in (one, other):
+        BUYER.press(shop.checkout(user), "pay")
+    assert console.said("sync", one.number)["plan"] == "pro"
+    found = console.said("sync")
+    assert (found["events"] > 0, found["failed"]) == (True, 0)
+    assert shop.status(other)["plan"] == "pro"
+    assert console.said("sync", "--all")["looked_at"] >= 2
+    BUYER.pull(shop.sandbox.url, "release")
+
+
+def test_what_wants_an_eye_is_found_and_cleared(shop: Estate, console: Console) -> None:
+    user = paid(shop)
+    user_id = console.said("show", user.number)["user"]
+    (running,) = (each for each in console.said("list", "--status", "active")["items"] if each["user"] == user_id)
+    BUYER.pull(shop.sandbox.url, "refund", subscription=running["subscriptions"].partition(":")[0])
+    flagged = eventually(lambda: console.said("list", "--flagged")["items"], bool)
+    assert [(each["user"], each["flags"]) for each in flagged] == [(user_id, "refund")]
+    assert console.said("list", "--duplicates")["items"] == []
+    console.said("sync", user.number, "--clear-flags")
+    assert console.said("list", "--flagged")["items"] == []
+
+
+def test_events_are_listed_page_by_page(shop: Estate, console: Console) -> None:
+    user = paid(shop)
+    first = console.said("events", user.number, "--limit", "2")
+    rest = console.said("events", user.number, "--after", first["next"])
+    ids = [event["id"] for event in (*first["items"], *rest["items"])]
+    assert len(ids) == len(set(ids)) >= 4
+
+
+def test_a_customer_of_old_is_linked(shop: Estate, console: Console) -> None:
+    user = shop.sign_in()
+    with shop.sandbox.shelf.lock:
+        old = shop.sandbox.shelf.add("customer", metadata={}, email=None)
+        shop.sandbox.shop.collect(shop.sandbox.shop.subscribe(old["id"], shop.environ["STRIPE_PRO_PRICE_ID"]))
+    assert console.said("link", user.number, old["id"])["plan"] == "pro"
+    console.run("subscriptions", "link", user.number, "cus_never", expect=1)
+
+
+def test_wrong_use_and_unknown_users_are_told_by_the_exit_code(shop: Estate, console: Console) -> None:
+    console.run("subscriptions", "show", "+12025550999", expect=1)
+    console.run("subscriptions", "grant", "+12025550999", expect=2)
+    console.run("subscriptions", "sync", "--clear-flags", expect=2)
+    console.run("subscriptions", "approve", expect=1)
+
+
+def test_without_a_vendor_the_operator_approves(open_folder: Path, postgres_url: str, valkey_url: str) -> None:
+    with estate(open_folder, postgres_url, valkey_url, PAYMENTS="manual") as shop:
+        console = Console(shop)
+        user = shop.sign_in()
+        assert "/payment/success/" in shop.checkout(user)
+        (waiting,) = console.said("approve")["items"]
+        assert console.said("approve", waiting["session"])["plan"] == "pro"
+        assert shop.status(user)["plan"] == "pro"
+        assert shop.call("POST", "/subscription/portal/", user).json()["type"] == "/problems/no-portal"
+        assert shop.call("POST", "/subscription/cancel/", user).json()["cancel_at_period_end"] is True
+        assert shop.call("POST", "/webhook/stripe/", content=b"{}").status_code == 503
+        console.close()
