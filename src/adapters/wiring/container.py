@@ -34,7 +34,7 @@ from adapters.redis.room_lists import RedisRoomLists
 from adapters.settings import Settings
 from adapters.wiring.accounts import account_ports, account_rules, seals
 from adapters.wiring.billing import billing_ports, offer, terms
-from gemini_core import Policy, Ports, build
+from gemini_core.core import BillingRules, ChatPorts, ChatRules, JobPorts, JobRules, Policy, Ports, build
 from gemini_core.model.jobs import Backoff, Lease
 from gemini_core.model.replies import Timeouts
 from gemini_core.use_cases.replies.answering import ModelChoice
@@ -43,22 +43,22 @@ from gemini_core.use_cases.replies.answering import ModelChoice
 def policy(settings: Settings) -> Policy:
     """What the operator decides, in the core's words."""
     return Policy(
-        plans=settings.plans,
-        default_model=settings.gemini_model,
         accounts=account_rules(settings),
-        offer=offer(settings),
-        terms=terms(settings),
-        choice=ModelChoice(
-            fallback=settings.gemini_fallback_model,
-            timeouts=Timeouts(
-                first=settings.gemini_first_chunk_timeout,
-                between=settings.gemini_chunk_timeout,
-                total=settings.gemini_total_timeout,
+        chat=ChatRules(
+            plans=settings.plans,
+            default_model=settings.gemini_model,
+            choice=ModelChoice(
+                fallback=settings.gemini_fallback_model,
+                timeouts=Timeouts(
+                    first=settings.gemini_first_chunk_timeout,
+                    between=settings.gemini_chunk_timeout,
+                    total=settings.gemini_total_timeout,
+                ),
+                backoff=Backoff(attempts=settings.gemini_attempts, total=settings.gemini_total_timeout),
             ),
-            backoff=Backoff(attempts=settings.gemini_attempts, total=settings.gemini_total_timeout),
         ),
-        lease_for=timedelta(seconds=settings.lease_seconds),
-        around=_in_the_log,
+        billing=BillingRules(offer=offer(settings), terms=terms(settings)),
+        jobs=JobRules(lease_for=timedelta(seconds=settings.lease_seconds), around=_in_the_log),
     )
 
 
@@ -124,18 +124,18 @@ class Container(DeclarativeContainer):
         Ports,
         clock=clock,
         accounts=accounts,
+        chat=ThreadSafeSingleton(
+            ChatPorts,
+            rooms=rooms,
+            messages=messages,
+            replies=replies,
+            usage=usage,
+            feed=feed,
+            room_lists=room_lists,
+            llm=llm,
+        ),
         billing=billing,
-        jobs=jobs,
-        leases=jobs,
-        job_ledger=jobs,
-        queue=queue,
-        rooms=rooms,
-        messages=messages,
-        replies=replies,
-        usage=usage,
-        feed=feed,
-        room_lists=room_lists,
-        llm=llm,
+        jobs=ThreadSafeSingleton(JobPorts, jobs=jobs, leases=jobs, ledger=jobs, queue=queue),
     )
     core = ThreadSafeSingleton(build, ports, ThreadSafeSingleton(policy, settings))
 

@@ -1,0 +1,78 @@
+"""The product's table of contents: every verb, by topic. Each topic's page has its ports, its verbs and its jobs."""
+
+from dataclasses import dataclass, replace
+
+from gemini_core.core.accounts import AccountPorts, AccountVerbs, account_handlers, account_verbs
+from gemini_core.core.billing import (
+    BillingPorts,
+    BillingRules,
+    BillingVerbs,
+    billing_handlers,
+    billing_verbs,
+    end_billing,
+)
+from gemini_core.core.chat import ChatPorts, ChatRules, ChatVerbs, chat_handlers, chat_verbs
+from gemini_core.core.jobs import JobPorts, JobRules, JobVerbs, job_verbs
+from gemini_core.ports.clock import Clock
+from gemini_core.use_cases.accounts.rules import AccountRules
+
+__all__ = [
+    "AccountPorts",
+    "BillingPorts",
+    "BillingRules",
+    "ChatPorts",
+    "ChatRules",
+    "Core",
+    "JobPorts",
+    "JobRules",
+    "Policy",
+    "Ports",
+    "build",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """All that the core needs of the world. Adapters for every one of them ship; yours may take their place."""
+
+    clock: Clock
+    accounts: AccountPorts
+    chat: ChatPorts
+    billing: BillingPorts
+    jobs: JobPorts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What the operator decides."""
+
+    accounts: AccountRules
+    chat: ChatRules
+    billing: BillingRules
+    jobs: JobRules = JobRules()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Core(AccountVerbs, ChatVerbs, BillingVerbs, JobVerbs):
+    """Every verb a field: `core.send_message(author, room, "hi")`."""
+
+    clock: Clock
+
+
+def build(ports: Ports, policy: Policy) -> Core:
+    """The product, on these ports."""
+    clock, jobs = ports.clock, ports.jobs
+    ending = end_billing(ports.billing, policy.billing, clock)
+    accounts = replace(ports.accounts, before_erasing=(ending, *ports.accounts.before_erasing))
+    handlers = {
+        **account_handlers(accounts, jobs, policy.accounts, clock),
+        **chat_handlers(ports.chat, jobs, policy.chat, clock),
+        **billing_handlers(ports.billing, jobs, policy.billing, clock),
+    }
+    return Core(
+        clock=clock,
+        **vars(account_verbs(accounts, jobs, policy.accounts, clock)),
+        **vars(chat_verbs(ports.chat, jobs, policy.chat, clock)),
+        **vars(billing_verbs(ports.billing, jobs, policy.billing, accounts.audit, clock)),
+        **vars(job_verbs(jobs, policy.jobs, handlers, clock)),
+    )

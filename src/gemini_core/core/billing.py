@@ -1,0 +1,129 @@
+"""Billing: buying pro, Stripe's word, and what operators grant."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from gemini_core.core.jobs import JobPorts
+from gemini_core.model.billing import EVENT_JOB, RECONCILE_ALL_JOB, RECONCILE_JOB, SYNC_JOB, Offer, Terms
+from gemini_core.model.ids import UserId
+from gemini_core.ports.accounts import AuditLog
+from gemini_core.ports.billing import (
+    Approvals,
+    BillingEvents,
+    BillingLedger,
+    CheckoutRepo,
+    GatewayEvents,
+    PaymentGateway,
+    Reconciliation,
+    SubscriptionRepo,
+)
+from gemini_core.ports.clock import Clock
+from gemini_core.use_cases.billing import (
+    ApproveCheckout,
+    ChangeCancellation,
+    EndBilling,
+    GetSubscription,
+    GrantPro,
+    LinkCustomer,
+    OpenPortal,
+    ReceiveWebhook,
+    Reconcile,
+    RequestSync,
+    ResolveEvent,
+    RevokeGrants,
+    SubscribePro,
+    SyncCustomer,
+)
+from gemini_core.use_cases.jobs import Deed, Handler, Recurring
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BillingPorts:
+    """What billing needs of the world."""
+
+    gateway: PaymentGateway
+    told: GatewayEvents
+    checkouts: CheckoutRepo
+    subscriptions: SubscriptionRepo
+    events: BillingEvents
+    ledger: BillingLedger
+    reconciliation: Reconciliation
+    approvals: Approvals | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BillingRules:
+    """What is sold, and what counts as paid."""
+
+    offer: Offer
+    terms: Terms
+
+
+@dataclass(frozen=True, kw_only=True)
+class BillingVerbs:
+    """What people buy, what the gateway tells, what operators grant."""
+
+    subscribe_pro: SubscribePro
+    get_subscription: GetSubscription
+    change_cancellation: ChangeCancellation
+    open_portal: OpenPortal
+    receive_webhook: ReceiveWebhook
+    request_sync: RequestSync
+    sync_customer: SyncCustomer
+    reconcile: Reconcile
+    grant_pro: GrantPro
+    revoke_grants: RevokeGrants
+    link_customer: LinkCustomer
+    approve_checkout: ApproveCheckout
+    billing_ledger: BillingLedger
+    billing_events: BillingEvents
+
+
+def billing_verbs(
+    ports: BillingPorts, jobs: JobPorts, rules: BillingRules, audit: AuditLog, clock: Clock
+) -> BillingVerbs:
+    """The verbs, on these ports."""
+    sync = _sync(ports, rules, clock)
+    return BillingVerbs(
+        subscribe_pro=SubscribePro(ports.checkouts, ports.gateway, sync, rules.offer, clock),
+        get_subscription=GetSubscription(ports.ledger, rules.terms, clock),
+        change_cancellation=ChangeCancellation(ports.ledger, ports.gateway, sync, audit, clock),
+        open_portal=OpenPortal(ports.checkouts, ports.gateway, rules.offer),
+        receive_webhook=ReceiveWebhook(ports.told, ports.events, jobs.queue, clock),
+        request_sync=RequestSync(ports.events, jobs.queue, clock),
+        sync_customer=sync,
+        reconcile=_reconcile(ports, rules, clock),
+        grant_pro=GrantPro(ports.subscriptions, audit, rules.terms, clock),
+        revoke_grants=RevokeGrants(ports.subscriptions, audit, rules.terms, clock),
+        link_customer=LinkCustomer(ports.ledger, sync, audit, clock),
+        approve_checkout=ApproveCheckout(ports.approvals, sync, audit, clock),
+        billing_ledger=ports.ledger,
+        billing_events=ports.events,
+    )
+
+
+def _sync(ports: BillingPorts, rules: BillingRules, clock: Clock) -> SyncCustomer:
+    return SyncCustomer(ports.subscriptions, ports.gateway, rules.terms, clock)
+
+
+def end_billing(ports: BillingPorts, rules: BillingRules, clock: Clock) -> EndBilling:
+    """What must be done at the gateway before an account is erased."""
+    return EndBilling(ports.subscriptions, _sync(ports, rules, clock), clock)
+
+
+def _reconcile(ports: BillingPorts, rules: BillingRules, clock: Clock) -> Reconcile:
+    return Reconcile(ports.reconciliation, ports.events, ports.told, _sync(ports, rules, clock), clock)
+
+
+def billing_handlers(ports: BillingPorts, jobs: JobPorts, rules: BillingRules, clock: Clock) -> Mapping[str, Handler]:
+    """Who keeps the promises of billing."""
+    sync, reconcile = _sync(ports, rules, clock), _reconcile(ports, rules, clock)
+    resolve = ResolveEvent(ports.told, ports.events, jobs.queue, clock)
+    return {
+        SYNC_JOB: Deed(jobs.jobs, lambda lease: sync(UserId(UUID(lease.args["user"])))),
+        EVENT_JOB: Deed(jobs.jobs, lambda lease: resolve(lease.args["event"])),
+        RECONCILE_JOB: Recurring(jobs.jobs, lambda _: reconcile(), timedelta(minutes=15)),
+        RECONCILE_ALL_JOB: Recurring(jobs.jobs, lambda _: reconcile(everybody=True), timedelta(days=1)),
+    }

@@ -1,0 +1,80 @@
+"""Chat: rooms, messages, replies. Of use without the other topics too, where people are known from elsewhere."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gemini_core.core.jobs import JobPorts
+from gemini_core.model.billing import Plans
+from gemini_core.ports.chat import MessageRepo, RoomListCache, RoomRepo, UsageRepo
+from gemini_core.ports.clock import Clock
+from gemini_core.ports.replies import LLMClient, ReplyFeed, ReplyRepo
+from gemini_core.use_cases.chat.messages import CancelReply, ListMessages, ReadMessage, SendMessage
+from gemini_core.use_cases.chat.rooms import ChangeRoom, CreateRoom, DeleteRoom, ListRooms, ShowRoom
+from gemini_core.use_cases.chat.usage import ShowUsage
+from gemini_core.use_cases.jobs import Handler
+from gemini_core.use_cases.replies.answering import AnswerMessage, ModelChoice
+from gemini_core.use_cases.replies.following import FollowReply
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatPorts:
+    """What chatting needs of the world."""
+
+    rooms: RoomRepo
+    messages: MessageRepo
+    replies: ReplyRepo
+    usage: UsageRepo
+    feed: ReplyFeed
+    room_lists: RoomListCache
+    llm: LLMClient
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatRules:
+    """What the operator decides."""
+
+    plans: Plans
+    default_model: str
+    choice: ModelChoice = ModelChoice()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChatVerbs:
+    """What people do in their rooms."""
+
+    create_room: CreateRoom
+    list_rooms: ListRooms
+    show_room: ShowRoom
+    change_room: ChangeRoom
+    delete_room: DeleteRoom
+    send_message: SendMessage
+    list_messages: ListMessages
+    read_message: ReadMessage
+    follow_reply: FollowReply
+    cancel_reply: CancelReply
+    show_usage: ShowUsage
+
+
+def chat_verbs(ports: ChatPorts, jobs: JobPorts, rules: ChatRules, clock: Clock) -> ChatVerbs:
+    """The verbs, on these ports."""
+    plans, cache = rules.plans, ports.room_lists
+    return ChatVerbs(
+        create_room=CreateRoom(ports.rooms, ports.usage, cache, plans, rules.default_model, clock),
+        list_rooms=ListRooms(ports.rooms, cache),
+        show_room=ShowRoom(ports.rooms, ports.messages),
+        change_room=ChangeRoom(ports.rooms, ports.usage, cache, plans, clock),
+        delete_room=DeleteRoom(ports.rooms, cache),
+        send_message=SendMessage(ports.messages, jobs.queue, cache, plans, clock),
+        list_messages=ListMessages(ports.messages),
+        read_message=ReadMessage(ports.messages, ports.feed),
+        follow_reply=FollowReply(ports.messages, ports.feed),
+        cancel_reply=CancelReply(ports.messages, ports.feed, jobs.queue, clock),
+        show_usage=ShowUsage(ports.usage, plans, clock),
+    )
+
+
+def chat_handlers(ports: ChatPorts, jobs: JobPorts, rules: ChatRules, clock: Clock) -> Mapping[str, Handler]:
+    """Who keeps the promises of chat."""
+    return {
+        "reply": AnswerMessage(ports.replies, jobs.jobs, ports.llm, ports.feed, rules.plans, clock, rules.choice),
+    }
