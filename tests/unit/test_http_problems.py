@@ -30,7 +30,15 @@ from gemini_core.errors import (
 
 SOURCES = Path(errors.__file__).parents[1]
 # Said by verbs of the operator's command line alone.
-NOT_OVER_HTTP = {"keys-are-fixed", "rotated-already", "key-in-use", "grant-in-the-past", "customer-taken", "number-taken"}
+NOT_OVER_HTTP = {
+    "keys-are-fixed",
+    "rotated-already",
+    "key-in-use",
+    "grant-in-the-past",
+    "customer-taken",
+    "number-taken",
+    "no-approvals",
+}
 WORDS = {word.__name__: word for word in Failure.__subclasses__()}
 
 
