@@ -1,0 +1,26 @@
+"""A conversation with a model of your own, in one process and without a server: python examples/embed.py"""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+from adapters.memory.embedded import chat
+from gemini_core.model.ids import UserId, uuid7
+from gemini_core.model.replies import Piece, Prompt, Timeouts
+
+
+class Parrot:
+    """A language model that repeats what it hears."""
+
+    def stream(self, prompt: Prompt, *, timeouts: Timeouts, stopped: Callable[[], bool]) -> Iterator[Piece]:
+        for word in prompt.turns[-1].text.split():
+            yield Piece(f"{word}! ")
+        yield Piece(finish_reason="stop")
+
+
+ann = UserId(uuid7(datetime.now(UTC)))
+backend = chat(Parrot())
+room, _ = backend.create_room(ann, title="Tea")
+for question in ("Polly wants tea", "with milk"):
+    sent = backend.send_message(ann, room.id, question)
+    print("ann:   ", question, f"({sent.used} of {sent.limit} today)")
+    print("parrot:", "".join(event.text for event in backend.follow_reply(ann, room.id, sent.reply.id) if event))
