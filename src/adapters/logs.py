@@ -33,7 +33,10 @@ _SECRET_VALUE = re.compile(
     r"|(?<=[?&]key=)[^&\s]+"
 )
 _SHORTEST_SECRET = 12
-_TALKATIVE = ("httpx", "httpx2", "httpcore", "httpcore2", "urllib3", "stripe", "google_genai", "kombu", "amqp")
+_TALKATIVE = (
+    "httpx", "httpx2", "httpcore", "httpcore2", "urllib3", "stripe", "google_genai", "kombu", "amqp",
+    "celery.app.trace", "celery.worker.strategy",
+)  # fmt: skip
 
 
 def setup(fmt: Format, level: str, stream: TextIO | None = None) -> None:

@@ -55,7 +55,7 @@ def test_a_lease_that_ran_out_is_taken_over_and_one_that_is_renewed_is_not(world
     renewed = world.jobs.claim(kept, lease_for=LEASE, now=NOW)
     assert first is not None
     assert renewed is not None
-    assert world.jobs.renew([first.token, renewed.token], lease_for=LEASE) == {renewed.token}
+    assert world.jobs.renew([renewed.token], lease_for=LEASE) == {renewed.token}
     assert world.jobs.claim(kept, lease_for=LEASE, now=NOW) is None
     second = world.jobs.claim(lost, lease_for=LEASE, now=NOW + timedelta(minutes=5))
     assert second is not None
@@ -63,6 +63,16 @@ def test_a_lease_that_ran_out_is_taken_over_and_one_that_is_renewed_is_not(world
     assert world.jobs.unwanted([first.token, second.token, renewed.token]) == {first.token}
     assert world.jobs.finish(first) is None
     assert world.jobs.put_back(first, after=GONE, failed=True) is False
+
+
+def test_a_lease_that_ran_out_is_good_until_somebody_takes_it(world: ChatWorld) -> None:
+    lease = world.jobs.claim(add(world), lease_for=GONE, now=NOW)
+    assert lease is not None
+    assert world.jobs.unwanted([lease.token]) == set()
+    assert world.jobs.renew([lease.token], lease_for=LEASE) == {lease.token}
+    assert world.jobs.claim(lease.id, lease_for=LEASE, now=NOW) is None
+    assert world.jobs.finish(lease) == []
+    assert world.jobs.renew([lease.token], lease_for=LEASE) == set()
 
 
 def test_a_recorded_failure_counts_and_keeps_the_time_of_the_first_try(world: ChatWorld) -> None:

@@ -122,6 +122,20 @@ def test_messages_of_one_room_are_answered_in_order_with_the_earlier_ones_in_min
     assert said == [texts[0], reply_to(texts[0]), texts[1], reply_to(texts[1]), texts[2]]
 
 
+def test_the_request_id_is_in_the_workers_lines_about_its_job(house: House) -> None:
+    user, id = house.user(), secrets.token_hex(8)
+    path = f"/chatroom/{user.room()}/message/"
+    sent = user.call("POST", path, {"content": house.question()}, **{"X-Request-ID": id})
+    reply = user.final(sent.json()["reply"])
+
+    def told() -> list[tuple[object, ...]]:
+        lines = [line for line in house.worker.lines() if line.get("request_id") == id and line["event"] == "job"]
+        return [(line["job_id"], line["kind"], line["attempt"], line["outcome"]) for line in lines]
+
+    assert until(lambda: (reply["id"], "reply", 1, "done") in told(), within=20)
+    assert "Task wake" not in house.worker.log.read_text()
+
+
 @pytest.mark.parametrize(
     "fault",
     [

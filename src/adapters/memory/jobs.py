@@ -100,14 +100,14 @@ class MemoryJobs:
 
     def renew(self, tokens: Collection[UUID], *, lease_for: timedelta) -> set[UUID]:
         with self.store.lock:
-            ours = self._leased(tokens)
+            ours = self._held(tokens)
             for job in ours.values():
                 job.record = replace(job.record, leased_until=self.store.clock.now() + lease_for)
             return set(ours)
 
     def unwanted(self, tokens: Collection[UUID]) -> set[UUID]:
         with self.store.lock:
-            return set(tokens) - {token for token, job in self._leased(tokens).items() if not job.cancelled}
+            return set(tokens) - {token for token, job in self._held(tokens).items() if not job.cancelled}
 
     def due(self, *, limit: int, overdue: timedelta = timedelta(0)) -> Sequence[JobId]:
         with self.store.lock:
@@ -181,9 +181,6 @@ class MemoryJobs:
     def _in_lane(self, job: _Job, lane: UUID | None) -> bool:
         return lane is not None and job.record.lane == lane and job.record.state is JobState.OPEN
 
-    def _leased(self, tokens: Collection[UUID]) -> dict[UUID, _Job]:
-        return {
-            job.token: job
-            for job in self.jobs.values()
-            if job.token is not None and job.token in tokens and self.leased(job.record.id)
-        }
+    def _held(self, tokens: Collection[UUID]) -> dict[UUID, _Job]:
+        """Also where the lease ran out, while nobody else has taken the job."""
+        return {job.token: job for job in self.jobs.values() if job.token is not None and job.token in tokens}

@@ -35,15 +35,11 @@ CLAIM = text(
 )
 DUE = text(f"SELECT id FROM jobs WHERE due_at <= now() - :overdue AND {CLAIMABLE} ORDER BY due_at LIMIT :limit")  # noqa: S608
 TOKENS = bindparam("tokens", type_=ARRAY(Uuid))
-RENEW = text(
-    """
-    UPDATE jobs SET leased_until = now() + :lease_for WHERE lease = ANY(:tokens) AND leased_until > now()
-    RETURNING lease
-    """
-).bindparams(TOKENS)
-WANTED = text(
-    "SELECT lease FROM jobs WHERE lease = ANY(:tokens) AND leased_until > now() AND NOT cancelled"
-).bindparams(TOKENS)
+# A lease that ran out is still good until somebody else takes it: so work outlives an outage of the database.
+RENEW = text("UPDATE jobs SET leased_until = now() + :lease_for WHERE lease = ANY(:tokens) RETURNING lease").bindparams(
+    TOKENS
+)
+WANTED = text("SELECT lease FROM jobs WHERE lease = ANY(:tokens) AND NOT cancelled").bindparams(TOKENS)
 PUT_BACK = text(
     """
     UPDATE jobs SET lease = NULL, leased_until = NULL, due_at = now() + :after, dead = :dead,

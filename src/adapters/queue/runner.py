@@ -61,9 +61,15 @@ class Runner:
                 self._running.add(job)
             self._pool.submit(self._work, job)
 
+    @property
+    def busy(self) -> bool:
+        """There are jobs under way."""
+        return bool(self._running)
+
     def drain(self) -> None:
         """Begin nothing new; give what is under way its grace time, then hand it back for others. Returns when done."""
         self._draining.set()
+        log.info("worker stopping", extra={"jobs": len(self._running)})
         with self._changed:
             self._changed.notify_all()
             done = self._changed.wait_for(lambda: not self._running, self._grace)
@@ -79,7 +85,7 @@ class Runner:
         try:
             self._core.keep_promise(job)
         except Unavailable:
-            log.warning("job not begun: the database is away", extra={"job_id": str(job)})
+            log.warning("job left: the database is away", extra={"job_id": str(job)})
         except Exception:
             log.exception("job broke", extra={"job_id": str(job)})
         finally:

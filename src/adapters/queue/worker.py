@@ -1,10 +1,14 @@
 """The worker process: Celery takes nudges, the runner works on jobs."""
 
+import logging
+import os
 import socket
 import uuid
+import warnings
 from typing import Any
 
 from celery import Celery, bootsteps
+from celery.exceptions import CPendingDeprecationWarning
 
 from adapters.queue.celery import on_wake
 from adapters.queue.runner import Runner
@@ -29,6 +33,8 @@ def serve(app: Celery, runner: Runner, *, loglevel: str = "info") -> int:
 
         terminate = stop
 
+    # It announces what Celery 6 will do with tasks that are acknowledged late; ours are not.
+    warnings.simplefilter("ignore", CPendingDeprecationWarning)
     on_wake(app, runner.start)
     app.steps["worker"].add(Jobs)
     worker = app.Worker(
@@ -42,4 +48,9 @@ def serve(app: Celery, runner: Runner, *, loglevel: str = "info") -> int:
         quiet=True,
     )
     worker.start()
-    return int(worker.exitcode or 0)
+    code = int(worker.exitcode or 0)
+    if runner.busy:
+        # Stuck in a call that does not end: Python would wait for it. The lease runs out, and another worker goes on.
+        logging.shutdown()
+        os._exit(code)
+    return code

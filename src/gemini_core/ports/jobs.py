@@ -45,7 +45,7 @@ class LeaseKeeper(Protocol):
     """Keeps the leases of one worker alive."""
 
     def renew(self, tokens: Collection[UUID], *, lease_for: timedelta) -> set[UUID]:
-        """Extend these leases; returns those that are still ours."""
+        """Extend these leases; returns those that are still ours: also one that ran out, if nobody has taken it."""
         ...
 
     def unwanted(self, tokens: Collection[UUID]) -> set[UUID]:

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 from threading import Event, Lock
+from time import monotonic
 from typing import Protocol
 from uuid import NAMESPACE_OID, UUID, uuid5
 
@@ -31,6 +32,10 @@ class Stop:
     def __call__(self) -> bool:
         """Stop now."""
         return self._event.is_set()
+
+    def wait(self, seconds: float) -> bool:
+        """Rest for so long, or until asked to stop: then True."""
+        return self._event.wait(seconds)
 
     def set(self, *, hand_back: bool = False) -> None:
         """Ask to stop."""
@@ -174,31 +179,35 @@ class KeepPromise:
         lease = self.jobs.claim(job, lease_for=self.leases.lease_for, now=self.clock.now())
         if lease is None:
             return False
+        began = monotonic()
         with self.around(lease), self.leases.holding(lease) as stop:
-            nudge = self._work(lease, stop)
+            outcome, nudge = self._work(lease, stop)
+            told = {"kind": lease.kind, "attempt": lease.attempt, "outcome": outcome}
+            log.info("job", extra={**told, "ms": round((monotonic() - began) * 1000, 1)})
         self.queue.nudge(*nudge)
         return True
 
-    def _work(self, lease: Lease, stop: Stop) -> Sequence[JobId]:
+    def _work(self, lease: Lease, stop: Stop) -> tuple[str, Sequence[JobId]]:
+        """How it went, and whom to nudge."""
         handler = self.handlers.get(lease.kind)
         try:
             if handler is None:  # A newer release wrote it: one of its workers will know.
                 self.jobs.put_back(lease, after=timedelta(seconds=30), failed=False, error="unknown kind")
-                return ()
+                return "unknown kind", ()
             if lease.attempt > MOST_CLAIMS:
-                return handler.give_up(lease, f"claimed {lease.attempt} times without an end")
-            return handler.work(lease, stop)
+                return "given up", handler.give_up(lease, f"claimed {lease.attempt} times without an end")
+            return "done", handler.work(lease, stop)
         except Unavailable as away:
             self.jobs.put_back(lease, after=timedelta(seconds=away.retry_after), failed=False, error=away.code)
-            return ()
+            return "put back", ()
         except Exception as error:
             log.exception("job failed", extra={"job_id": str(lease.id), "kind": lease.kind})
             return self._failed(handler, lease, error)
 
-    def _failed(self, handler: Handler | None, lease: Lease, error: Exception) -> Sequence[JobId]:
+    def _failed(self, handler: Handler | None, lease: Lease, error: Exception) -> tuple[str, Sequence[JobId]]:
         tried_for = (self.clock.now() - lease.trying_since).total_seconds()
         pause = self.backoff.pause(lease.failures + 1, tried_for)
         if pause is None and handler is not None:
-            return handler.give_up(lease, type(error).__name__)
+            return "given up", handler.give_up(lease, type(error).__name__)
         self.jobs.put_back(lease, after=timedelta(seconds=pause or 0), failed=True, error=type(error).__name__)
-        return ()
+        return "failed", ()

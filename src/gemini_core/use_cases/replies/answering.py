@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from gemini_core.errors import Unavailable
 from gemini_core.model.billing import Plans
 from gemini_core.model.chat import ReplyError, Status, Usage
 from gemini_core.model.ids import JobId, MessageId
@@ -18,6 +19,8 @@ from gemini_core.use_cases.jobs import Stop
 log = logging.getLogger(__name__)
 # More turns than this never fit any model's budget.
 MOST_TURNS = 400
+# Seconds between two tries to store an answer while the store is away.
+STORE_AGAIN = 1.0
 BROKEN = ReplyError("internal", "Something went wrong on our side. Please try again.", retryable=True)
 
 
@@ -68,22 +71,23 @@ class AnswerMessage:
             return self.jobs.finish(lease) or ()
         draft = _Draft(self.choice.model_for(lease, conversation.room.model))
         if lease.cancelled:
-            return self._finish(lease, _cancelled(draft))
+            return self._finish(lease, _cancelled(draft), stop)
         try:
             self._listen(conversation, lease, stop, draft)
         except ModelFailure as failure:
-            return self._failed(lease, failure, draft)
+            return self._failed(lease, failure, draft, stop)
         if draft.finish_reason is not None:
-            return self._finish(lease, _complete(draft))
+            return self._finish(lease, _complete(draft), stop)
         if stop.handing_back:
             self.jobs.put_back(lease, after=timedelta(0), failed=False)
             return (lease.id,)
-        return self._finish(lease, _cancelled(draft))
+        return self._finish(lease, _cancelled(draft), stop)
 
     def give_up(self, lease: Lease, error: str) -> Sequence[JobId]:
         """A bug or a poisonous message: the reply fails, and the operator reads why in the log."""
         log.error("reply given up", extra={"reply_id": str(lease.id), "error": error})
-        return self._finish(lease, Answer(status=Status.FAILED, error=BROKEN, give_back=True))
+        failed = Answer(status=Status.FAILED, error=BROKEN, give_back=True)
+        return self._told(lease, self.replies.finish(lease, failed, now=self.clock.now()))
 
     def _listen(self, conversation: Conversation, lease: Lease, stop: Stop, draft: _Draft) -> None:
         plan = self.plans.named(conversation.plan)
@@ -104,7 +108,7 @@ class AnswerMessage:
         spent = (self.clock.now() - lease.trying_since).total_seconds()
         return Timeouts(limits.first, limits.between, max(limits.total - spent, limits.first))
 
-    def _failed(self, lease: Lease, failure: ModelFailure, draft: _Draft) -> Sequence[JobId]:
+    def _failed(self, lease: Lease, failure: ModelFailure, draft: _Draft, stop: Stop) -> Sequence[JobId]:
         error, now = failure.error, self.clock.now()
         billed = failure.usage or draft.usage
         level = logging.ERROR if error.code == "provider_misconfigured" else logging.WARNING
@@ -124,6 +128,7 @@ class AnswerMessage:
                 billed=billed,
                 give_back=True,
             ),
+            stop,
         )
 
     def _pause(self, lease: Lease, failure: ModelFailure) -> float | None:
@@ -135,8 +140,17 @@ class AnswerMessage:
         steps_in = self.choice.fallback and failure.error.code == "overloaded" and lease.last_error != "overloaded"
         return 0.0 if pause is not None and steps_in else pause
 
-    def _finish(self, lease: Lease, answer: Answer) -> Sequence[JobId]:
-        nudge = self.replies.finish(lease, answer, now=self.clock.now())
+    def _finish(self, lease: Lease, answer: Answer, stop: Stop) -> Sequence[JobId]:
+        """What was paid for waits for a store that is away; the lease is good until somebody takes it."""
+        while True:
+            try:
+                return self._told(lease, self.replies.finish(lease, answer, now=self.clock.now()))
+            except Unavailable:
+                if stop.wait(STORE_AGAIN):
+                    raise
+
+    def _told(self, lease: Lease, nudge: Sequence[JobId] | None) -> Sequence[JobId]:
+        """Followers look at the store from now on."""
         if nudge is None:
             log.info("lease lost, nothing stored", extra={"reply_id": str(lease.id)})
             return ()
