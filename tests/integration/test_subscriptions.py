@@ -72,6 +72,7 @@ def test_a_user_cancels_over_the_api_and_stays_pro_until_the_end(shop: Estate) -
     assert answer.status_code == 202
     assert (answer.json()["plan"], answer.json()["cancel_at_period_end"]) == ("pro", True)
     assert shop.status(user)["cancel_at_period_end"] is True
+    assert "sub_" in shop.call("GET", "/user/me/export/", user).text
 
 
 def test_a_deleted_account_pays_no_more(shop: Estate) -> None:

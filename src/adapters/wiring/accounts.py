@@ -17,6 +17,7 @@ from adapters.persistence.accounts.keys import SqlSigningKeys
 from adapters.persistence.accounts.operators import SqlAccountExport, SqlOperators
 from adapters.persistence.accounts.sessions import SqlSessions
 from adapters.persistence.accounts.users import SqlPasswords, SqlUsers
+from adapters.persistence.billing.ledger import SqlBillingExport
 from adapters.persistence.engine import Engine
 from adapters.redis.client import Redis
 from adapters.redis.limits import RedisLimits
@@ -91,7 +92,7 @@ def account_ports(settings: Settings, engine: Engine, redis: "Redis", clock: Clo
         audit=SqlAuditLog(engine),
         operators=SqlOperators(engine),
         inbox=inbox,
-        exports=(SqlAccountExport(engine),),
+        exports=(SqlAccountExport(engine), SqlBillingExport(engine)),
     )
 
 

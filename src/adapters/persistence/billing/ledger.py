@@ -1,6 +1,6 @@
 """What is stored, to look at, and what may have been missed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -139,3 +139,16 @@ def _record(connection: Connection, row: Row[Any]) -> BillingRecord:
         grants=tuple(grant_of(each) for each in connection.execute(GRANTS_OF, {"user": user})),
         flags=tuple(Flag(Concern(each.concern), each.about, each.raised_at) for each in flags),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class SqlBillingExport:
+    """`AccountExport` of what billing holds."""
+
+    engine: Engine
+
+    def parts(self, user: UserId) -> Iterator[tuple[str, Iterator[Mapping[str, object]]]]:
+        record = SqlBillingLedger(self.engine).record(user)
+        yield "subscriptions", (asdict(each) for each in record.subscriptions)
+        yield "grants", (asdict(each) for each in record.grants)
+        yield "payment_customer", iter([{"id": record.customer_id}] if record.customer_id else [])
