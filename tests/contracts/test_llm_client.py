@@ -14,8 +14,9 @@ from adapters.gemini.client import GeminiClient
 from adapters.gemini.failures import failure
 from adapters.local.demo_model import DemoModel
 from adapters.memory.model import ScriptedModel
+from gemini_core.model.attachments import File
 from gemini_core.model.chat import Role
-from gemini_core.model.replies import Attachment, ModelFailure, Piece, Prompt, Timeouts, Turn
+from gemini_core.model.replies import ModelFailure, Piece, Prompt, Timeouts, Turn
 from gemini_core.ports.replies import LLMClient
 
 MODEL = "gemini-3.8-flash"
@@ -97,12 +98,12 @@ def test_tokens_are_told_with_the_last_piece(candidate: Candidate) -> None:
 
 
 def test_a_conversation_with_files_and_the_same_side_twice_in_a_row_is_taken(candidate: Candidate) -> None:
-    picture = Attachment("image/png", b"\x89PNG\r\n\x1a\n\xff")
+    picture = File("image/png", b"\x89PNG\r\n\x1a\n\xff")
     turns = (
         Turn(Role.USER, "One"),
         Turn(Role.USER, "Two"),
         Turn(Role.MODEL, "Three"),
-        Turn(Role.USER, "Four", (picture, Attachment("text/plain", b"five"))),
+        Turn(Role.USER, "Four", (picture, File("text/plain", b"five"))),
         Turn(Role.USER, "", (picture,)),
     )
     assert text_of(reply(candidate("Four"), Prompt(MODEL, "", turns)))

@@ -22,8 +22,9 @@ from tests.fakes import gemini
 from tests.fakes.gemini import FakeGemini, Refusal, Scene, answer, chunk, event
 
 from adapters.gemini.client import GeminiClient
+from gemini_core.model.attachments import File
 from gemini_core.model.chat import Role, Usage
-from gemini_core.model.replies import Attachment, ModelFailure, Piece, Prompt, Timeouts, Turn
+from gemini_core.model.replies import ModelFailure, Piece, Prompt, Timeouts, Turn
 
 MODEL = "gemini-3.8-flash"
 PATIENT = Timeouts(first=5, between=5, total=10)
@@ -78,7 +79,7 @@ def test_the_prompt_arrives_whole_and_nothing_else_is_asked_for(fake: FakeGemini
     turns = (
         Turn(Role.USER, "Hi"),
         Turn(Role.MODEL, "Hello!"),
-        Turn(Role.USER, "What is this?", (Attachment("image/png", b"\xff\xfe\xfd"),)),
+        Turn(Role.USER, "What is this?", (File("image/png", b"\xff\xfe\xfd"),)),
     )
     reply(client, Prompt(MODEL, "Be brief.", turns))
     (record,) = fake.records

@@ -1,8 +1,9 @@
 import pytest
 
 from adapters.local.demo_model import DemoModel
+from gemini_core.model.attachments import File
 from gemini_core.model.chat import Role
-from gemini_core.model.replies import Attachment, Piece, Prompt, Timeouts, Turn
+from gemini_core.model.replies import Piece, Prompt, Timeouts, Turn
 
 
 def answered(*turns: Turn) -> list[Piece]:
@@ -25,7 +26,7 @@ def test_the_same_question_gets_the_same_answer() -> None:
 
 
 def test_it_shows_that_it_saw_the_whole_conversation() -> None:
-    picture = Attachment("image/png", b"x")
+    picture = File("image/png", b"x")
     said = text(Turn(Role.USER, "One"), Turn(Role.MODEL, "Two"), Turn(Role.USER, "Three and four", (picture,)))
     assert "message number 2" in said
     assert "3 words" in said

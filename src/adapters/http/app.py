@@ -11,7 +11,6 @@ from adapters.http import openapi
 from adapters.http.accounts import Account, DevelopmentInbox, Keys, Sessions, SignIn
 from adapters.http.auth import Authentication
 from adapters.http.billing import PaymentReturn, Subscriptions, Webhook
-from adapters.http.chat.answers import message_answer
 from adapters.http.chat.messages import Messages, OneMessage
 from adapters.http.chat.rooms import Room, Rooms
 from adapters.http.chat.usage import Usages
@@ -23,6 +22,7 @@ from adapters.http.problems import Answers, ProblemPages
 from adapters.http.replies import Streams
 from adapters.http.routing import Route, Router, Topic
 from gemini_core.core import Core
+from gemini_core.core.chat import ChatVerbs
 from gemini_core.ports.clock import Clock
 
 
@@ -46,7 +46,7 @@ class Edge:
 
 def topics(core: Core, edge: Edge) -> tuple[Topic, ...]:
     """Every path of the product, by topic."""
-    return (_accounts(core), _chat(core, edge), _billing(core))
+    return (_accounts(core), chat(core, edge), _billing(core))
 
 
 def _accounts(core: Core) -> Topic:
@@ -73,9 +73,10 @@ def _accounts(core: Core) -> Topic:
     )
 
 
-def _chat(core: Core, edge: Edge) -> Topic:
+def chat(core: ChatVerbs, edge: Edge) -> Topic:
+    """Chat alone, for whoever knows his people from elsewhere."""
     cursors = Cursors(*edge.cursor_keys)
-    streams = Streams(core, edge.stopping, message_answer)
+    streams = Streams(core, edge.stopping)
     message = OneMessage(core, streams)
     return Topic(
         "Chat",
@@ -86,6 +87,8 @@ def _chat(core: Core, edge: Edge) -> Topic:
             Route("/chatroom/{room_id:uuid}/message/{message_id:uuid}/", message),
             Route("/chatroom/{room_id:uuid}/message/{message_id:uuid}/stream/", message, "stream"),
             Route("/chatroom/{room_id:uuid}/message/{message_id:uuid}/cancel/", message, "cancel"),
+            Route("/chatroom/{room_id:uuid}/message/{message_id:uuid}/regenerate/", message, "regenerate"),
+            Route("/chatroom/{room_id:uuid}/message/{message_id:uuid}/edit/", message, "edit"),
             Route("/user/me/usage/", Usages(core)),
         ),
     )

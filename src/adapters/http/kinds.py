@@ -87,6 +87,14 @@ KINDS: Final[Mapping[str, Kind]] = {
     "room-limit-reached": Kind(
         409, "The plan has no room for another chatroom", "Delete a chatroom, or change to a larger plan."
     ),
+    "reply-under-way": Kind(
+        409, "The reply is under way", "There can be another reply when this one is final; it can be cancelled."
+    ),
+    "superseded": Kind(
+        409,
+        "No part of the conversation any more",
+        "The message was edited, or another reply took its place. It is kept, but nothing goes on from it.",
+    ),
     "already-final": Kind(409, "The reply is final", "A reply that is complete, failed or cancelled does not change."),
     "no-subscription": Kind(409, "No subscription", "There is no subscription that this call could change or manage."),
     "unknown-customer": Kind(404, "No such customer", "The payment provider does not know this customer (any more)."),

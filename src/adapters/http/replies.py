@@ -1,27 +1,32 @@
 """Replies, followed event by event."""
 
 import threading
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import falcon
 
 from adapters.http import events
+from adapters.http.chat.answers import message_answer, tell_sent
 from adapters.http.events import Event
-from gemini_core.core import Core
+from gemini_core.core.chat import ChatVerbs
 from gemini_core.errors import NotFound
 from gemini_core.model.accounts import Caller
-from gemini_core.model.chat import Message
+from gemini_core.model.chat import Message, Sent
 from gemini_core.model.replies import ReplyEvent
 
 
 class Streams:
-    """Answers with a reply's events. `show` makes a message's answer."""
+    """Answers with a reply's events."""
 
-    def __init__(self, core: Core, stopping: threading.Event, show: Callable[[Message], Any]) -> None:
+    def __init__(self, core: ChatVerbs, stopping: threading.Event) -> None:
         self._core = core
         self._stopping = stopping
-        self._show = show
+
+    def tell_sent(self, req: falcon.Request, resp: falcon.Response, caller: Caller, sent: Sent) -> None:
+        """An accepted message; with its reply's events at once, where the client asked for them."""
+        tell_sent(resp, sent)
+        if events.wanted(req):
+            self.send(req, resp, caller, sent.reply)
 
     def send(
         self, req: falcon.Request, resp: falcon.Response, caller: Caller, reply: Message, *, after: str = ""
@@ -41,5 +46,5 @@ class Streams:
 
     def _event(self, event: ReplyEvent) -> Event:
         if event.message is not None:
-            return Event(str(event.at), event.kind, self._show(event.message))
+            return Event(str(event.at), event.kind, message_answer(event.message))
         return Event(str(event.at), event.kind, {"text": event.text} if event.text else {})

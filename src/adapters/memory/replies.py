@@ -26,7 +26,7 @@ class MemoryReplies:
                 return None
             room, reply = self._found(lease)
             chat.messages[room.id][reply.id] = reply = replace(reply, status=Status.GENERATING, attempt=lease.attempt)
-            before = [m for m in chat.messages[room.id].values() if m.id < reply.id and m.id not in chat.superseded]
+            before = [m for m in chat.messages[room.id].values() if m.id < reply.id and not m.superseded]
             before.sort(key=lambda message: message.id)
             plan = chat.plan_of(room.user_id, lease.trying_since)
         turns = tuple(before[-history:])
@@ -93,11 +93,14 @@ class MemoryFeed:
         position = len(news)
         yield news
         while not (news and news[-1].end):
-            with self.grown:
-                self.grown.wait_for(lambda seen=position: len(log) > seen, patience)
-                news = log[position:]
+            news = self._news(log, position, patience)
             position += len(news)
             yield news
+
+    def _news(self, log: list[FeedEvent], position: int, patience: float) -> list[FeedEvent]:
+        with self.grown:
+            self.grown.wait_for(lambda: len(log) > position, patience)
+            return log[position:]
 
     def _add(self, reply: MessageId, event: FeedEvent) -> None:
         with self.grown:

@@ -204,6 +204,8 @@ messages = Table(
     metadata,
     Column("chatroom_id", Uuid, ForeignKey("chatrooms.id", ondelete="CASCADE"), primary_key=True),
     Column("id", Uuid, primary_key=True),
+    # The room's owner, for the search index.
+    Column("user_id", Uuid, nullable=False),
     Column("role", Text, nullable=False),
     Column("status", Text, nullable=False),
     Column("content", Text, nullable=False),
@@ -218,10 +220,42 @@ messages = Table(
     Column("error_message", Text),
     Column("error_retryable", Boolean),
     Column("attempt", Integer, nullable=False, server_default=text("0")),
+    # What came with it, as kept elsewhere: [{"id", "media_type", "size"}, …].
+    Column("attachments", JSONB),
     # An earlier alternative, or what came after a message that was edited: kept, but no part of the conversation.
     Column("superseded", Boolean, nullable=False, server_default=text("false")),
     # The UTC day whose unit this reply holds; emptied when the unit is given back, so that it returns exactly once.
     Column("unit_day", Date),
+)
+
+# What was said and answered is found by its words. Whose it is, is one of these words (with a space in it, so that no
+# text has it) and the rarest of them, so that only that user's messages are looked at. A text too long for the index is
+# found by its beginning.
+MESSAGE_WORDS = (
+    "to_tsvector('simple'::regconfig, left(content, 50000)) || array_to_tsvector(ARRAY['user ' || user_id::text])"
+)
+Index(
+    "messages_words_idx",
+    text(f"({MESSAGE_WORDS})"),
+    postgresql_using="gin",
+    postgresql_where=text("NOT superseded AND content <> ''"),
+)
+Index(
+    "messages_superseded_idx",
+    messages.c.chatroom_id,
+    messages.c.reply_to,
+    messages.c.id,
+    postgresql_where=text("superseded"),
+)
+
+# What a room's conversation came to, up to and with a message. Whatever supersedes that message removes it.
+summaries = Table(
+    "summaries",
+    metadata,
+    Column("chatroom_id", Uuid, ForeignKey("chatrooms.id", ondelete="CASCADE"), primary_key=True),
+    Column("upto", Uuid, primary_key=True),
+    Column("content", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
 )
 
 daily_usage = Table(

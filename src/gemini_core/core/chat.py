@@ -8,7 +8,15 @@ from gemini_core.model.billing import Plans
 from gemini_core.ports.chat import MessageRepo, RoomListCache, RoomRepo, UsageRepo
 from gemini_core.ports.clock import Clock
 from gemini_core.ports.replies import LLMClient, ReplyFeed, ReplyRepo
-from gemini_core.use_cases.chat.messages import CancelReply, ListMessages, ReadMessage, SendMessage
+from gemini_core.use_cases.chat.messages import (
+    CancelReply,
+    EditMessage,
+    GoOnFrom,
+    ListMessages,
+    ReadMessage,
+    RegenerateReply,
+    SendMessage,
+)
 from gemini_core.use_cases.chat.rooms import ChangeRoom, CreateRoom, DeleteRoom, ListRooms, ShowRoom
 from gemini_core.use_cases.chat.usage import ShowUsage
 from gemini_core.use_cases.jobs import Handler
@@ -48,6 +56,8 @@ class ChatVerbs:
     change_room: ChangeRoom
     delete_room: DeleteRoom
     send_message: SendMessage
+    regenerate_reply: RegenerateReply
+    edit_message: EditMessage
     list_messages: ListMessages
     read_message: ReadMessage
     follow_reply: FollowReply
@@ -58,6 +68,7 @@ class ChatVerbs:
 def chat_verbs(ports: ChatPorts, jobs: JobPorts, rules: ChatRules, clock: Clock) -> ChatVerbs:
     """The verbs, on these ports."""
     plans, cache = rules.plans, ports.room_lists
+    go_on = GoOnFrom(ports.messages, ports.feed, jobs.queue, cache, plans, clock)
     return ChatVerbs(
         create_room=CreateRoom(ports.rooms, ports.usage, cache, plans, rules.default_model, clock),
         list_rooms=ListRooms(ports.rooms, cache),
@@ -65,6 +76,8 @@ def chat_verbs(ports: ChatPorts, jobs: JobPorts, rules: ChatRules, clock: Clock)
         change_room=ChangeRoom(ports.rooms, ports.usage, cache, plans, clock),
         delete_room=DeleteRoom(ports.rooms, cache),
         send_message=SendMessage(ports.messages, jobs.queue, cache, plans, clock),
+        regenerate_reply=RegenerateReply(go_on),
+        edit_message=EditMessage(go_on),
         list_messages=ListMessages(ports.messages),
         read_message=ReadMessage(ports.messages, ports.feed),
         follow_reply=FollowReply(ports.messages, ports.feed),

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
 
+from gemini_core.model.attachments import Attachment
 from gemini_core.model.ids import ChatroomId, MessageId, UserId
 
 
@@ -75,6 +76,7 @@ class Message:
     """What a user said, or the model's reply to it (`reply_to`).
 
     `attempt`: the last one that was begun, and so the one whose text `content` is; 0 where nobody began.
+    `superseded`: kept, but no part of the conversation any more: there is another reply, or the message was edited.
     """
 
     id: MessageId
@@ -90,16 +92,18 @@ class Message:
     usage: Usage | None = None
     error: ReplyError | None = None
     attempt: int = 0
+    attachments: tuple[Attachment, ...] = ()
+    superseded: bool = False
 
-    def promised(self, reply: MessageId) -> "Message":
-        """The reply that is owed to this message of a user."""
+    def promised(self, reply: MessageId, *, at: datetime | None = None) -> "Message":
+        """The reply that is owed to this message of a user; `at` the instant of the message if not said otherwise."""
         return Message(
             id=reply,
             chatroom_id=self.chatroom_id,
             role=Role.MODEL,
             content="",
             status=Status.PENDING,
-            created_at=self.created_at,
+            created_at=at or self.created_at,
             reply_to=self.id,
         )
 
@@ -133,13 +137,17 @@ class TokenTotals:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
-    """An accepted message with the reply that is promised for it, and where the day's limit stands after it."""
+    """An accepted message with the reply that is promised for it, and where the day's limit stands after it.
+
+    `stopped`: replies that nobody had begun, and nobody will: what they were to answer is superseded.
+    """
 
     message: Message
     reply: Message
     limit: int
     used: int
     replayed: bool = False
+    stopped: tuple[MessageId, ...] = ()
 
 
 def day_ends(at: datetime) -> datetime:

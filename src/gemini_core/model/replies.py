@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from gemini_core.model.attachments import File
 from gemini_core.model.chat import Chatroom, Message, ReplyError, Role, Status, Usage
 from gemini_core.model.ids import UserId
 
@@ -81,20 +82,12 @@ class FeedEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Attachment:
-    """A file that goes to the model with a turn. `data` is the raw bytes."""
-
-    media_type: str
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class Turn:
     """One side's words in a prompt."""
 
     role: Role
     text: str
-    attachments: tuple[Attachment, ...] = ()
+    attachments: tuple[File, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Protocol
 
+from gemini_core.model.attachments import Attachment
 from gemini_core.model.chat import Chatroom, DayUsage, Message, RoomChange, Sent, TokenTotals
 from gemini_core.model.ids import ChatroomId, JobId, MessageId, UserId
 from gemini_core.model.requests import Once, Page
@@ -49,6 +50,7 @@ class MessageRepo(Protocol):
         *,
         limits: Mapping[str, int],
         now: datetime,
+        attachments: tuple[Attachment, ...] = (),
         once: Once | None = None,
         request_id: str = "",
     ) -> Sent:
@@ -57,6 +59,27 @@ class MessageRepo(Protocol):
         The reply's id is its job's id; the room is its lane. `limits`: daily units by plan. Once per key: the same
         key gets the first outcome again and has no second effect, also at the same instant.
         Raises `NotFound`, `LimitReached`, `Invalid` (`idempotency-key-reused`).
+        """
+        ...
+
+    def redo(
+        self,
+        author: UserId,
+        room: ChatroomId,
+        message: MessageId,
+        content: str | None,
+        *,
+        limits: Mapping[str, int],
+        now: datetime,
+        once: Once | None = None,
+        request_id: str = "",
+    ) -> Sent:
+        """Like `send`, from an earlier point of the conversation: what came after it is superseded, and stopped.
+
+        With `content`, the user's `message` is said anew in these words (and with the files it had). Without,
+        `message`, or the message that it replies to, gets another reply; `Sent.message` is then the old one.
+        Raises as `send`, `NotFound` for a `message` that is not there or not the user's (to edit), and `Conflict`:
+        `superseded`; `reply-under-way` where the present reply is not final (without `content`).
         """
         ...
 
@@ -72,10 +95,12 @@ class MessageRepo(Protocol):
         limit: int,
         after: MessageId | None = None,
         before: MessageId | None = None,
+        reply_to: MessageId | None = None,
     ) -> Page[Message]:
         """Messages of the current conversation, oldest first: those `after` one, or the latest ones `before` one.
 
-        With `before`, `next` leads further back. Raises `NotFound` for the room.
+        With `before`, `next` leads further back. With `reply_to`: every reply to that message, superseded ones too
+        (not together with `before`). Raises `NotFound` for the room.
         """
         ...
 

@@ -45,8 +45,11 @@ class ErrorAnswer(Struct):
     retryable: bool
 
 
-class MessageAnswer(Struct):
-    """A message of the user, or the model's reply to one."""
+class MessageAnswer(Struct, omit_defaults=True):
+    """A message of the user, or the model's reply to one.
+
+    `superseded` is there, and true, where it is kept but no part of the conversation any more.
+    """
 
     id: UUID
     chatroom_id: UUID
@@ -60,6 +63,7 @@ class MessageAnswer(Struct):
     finish_reason: str | None
     usage: UsageAnswer | None
     error: ErrorAnswer | None
+    superseded: bool = False
 
 
 class RoomWithMessages(RoomAnswer):
@@ -96,6 +100,7 @@ def message_answer(message: Message) -> MessageAnswer:
         finish_reason=message.finish_reason,
         usage=None if message.usage is None else usage_answer(message.usage),
         error=None if error is None else ErrorAnswer(error.code, error.message, error.retryable),
+        superseded=message.superseded,
     )
 
 
@@ -105,11 +110,11 @@ def usage_answer(usage: Usage) -> UsageAnswer:
 
 
 def tell_sent(resp: falcon.Response, sent: Sent) -> None:
-    """An accepted message: where its reply will be, and what is left of the day."""
+    """An accepted message: where its reply will be, and what is left of the day it was accepted on."""
     resp.status = falcon.HTTP_202
     resp.set_header("Location", f"/chatroom/{sent.reply.chatroom_id}/message/{sent.reply.id}/")
     tell_replay(resp, replayed=sent.replayed)
-    at = sent.message.created_at
+    at = sent.reply.created_at
     resets = int((day_ends(at) - at).total_seconds())
     ratelimits.tell(resp, ratelimits.daily(sent.limit, sent.used, resets))
     resp.data = bodies.write(SentAnswer(message_answer(sent.message), message_answer(sent.reply)))

@@ -7,14 +7,14 @@ from uuid import UUID
 import falcon
 from msgspec import Meta, Struct
 
-from adapters.http import bodies, events, queries
+from adapters.http import bodies, queries
 from adapters.http.auth import caller
-from adapters.http.chat.answers import MESSAGE_ID, ROOM_ID, MessageAnswer, SentAnswer, message_answer, tell_sent
+from adapters.http.chat.answers import MESSAGE_ID, ROOM_ID, MessageAnswer, SentAnswer, message_answer
 from adapters.http.context import request_id
 from adapters.http.describing import IDEMPOTENCY_KEY, PAGED, Parameter, Raw, describe
 from adapters.http.paging import Cursors, Listing
 from adapters.http.replies import Streams
-from gemini_core.core import Core
+from gemini_core.core.chat import ChatVerbs
 from gemini_core.errors import Invalid
 from gemini_core.model.ids import ChatroomId, MessageId
 from gemini_core.use_cases.chat.messages import MAX_CONTENT
@@ -25,7 +25,21 @@ FORWARDS, BACKWARDS = "forwards", "backwards"
 Text = Annotated[str, Meta(max_length=4 * MAX_CONTENT)]
 
 
+ACCEPTED = {202: SentAnswer, 200: Raw("text/event-stream", "The reply's events, where the client accepts them.")}
+ACCEPTED_HEADERS = {
+    "Location": "The reply.",
+    "RateLimit": "What is left of the day's messages.",
+    "Idempotent-Replayed": "`true` where this is a replay.",
+}
+
+
 class NewMessage(Struct, forbid_unknown_fields=True):
+    """1 to 32,000 characters after trimming."""
+
+    content: Text
+
+
+class Edit(Struct, forbid_unknown_fields=True):
     """1 to 32,000 characters after trimming."""
 
     content: Text
@@ -34,7 +48,7 @@ class NewMessage(Struct, forbid_unknown_fields=True):
 class Messages:
     """The messages of a chatroom."""
 
-    def __init__(self, core: Core, cursors: Cursors, streams: Streams) -> None:
+    def __init__(self, core: ChatVerbs, cursors: Cursors, streams: Streams) -> None:
         self._core = core
         self._cursors = cursors
         self._streams = streams
@@ -42,14 +56,10 @@ class Messages:
     @describe(
         "Send a message",
         body=NewMessage,
-        answers={202: SentAnswer, 200: Raw("text/event-stream", "The reply's events, where the client accepts them.")},
+        answers=ACCEPTED,
         path=(ROOM_ID,),
         headers=(IDEMPOTENCY_KEY,),
-        answer_headers={
-            "Location": "The reply.",
-            "RateLimit": "What is left of the day's messages.",
-            "Idempotent-Replayed": "`true` where this is a replay.",
-        },
+        answer_headers=ACCEPTED_HEADERS,
         problems=("not-found", "daily-limit-reached", "idempotency-key-reused"),
     )
     def on_post(self, req: falcon.Request, resp: falcon.Response, room_id: UUID) -> None:
@@ -63,28 +73,35 @@ class Messages:
             key=req.get_header("Idempotency-Key"),
             request_id=request_id(req),
         )
-        tell_sent(resp, sent)
-        if events.wanted(req):
-            self._streams.send(req, resp, asking, sent.reply)
+        self._streams.tell_sent(req, resp, asking, sent)
 
     @describe(
         "The messages of a chatroom",
         answers={200: Listing[MessageAnswer]},
         path=(ROOM_ID,),
-        query=(*PAGED, Parameter("before", "Scroll back: the latest messages before this one.", UUID)),
+        query=(
+            *PAGED,
+            Parameter("before", "Scroll back: the latest messages before this one.", UUID),
+            Parameter("reply_to", "All replies to this message, the alternatives that were superseded too.", UUID),
+        ),
         problems=("not-found",),
     )
     def on_get(self, req: falcon.Request, resp: falcon.Response, room_id: UUID) -> None:
-        """Oldest first. With `before`, `next_cursor` leads further back."""
+        """The conversation as it is now, oldest first. With `before`, `next_cursor` leads further back."""
         reader, room = caller(req).user_id, ChatroomId(room_id)
-        before = queries.identifier(req, "before")
-        scope = ("messages", reader, room)
+        before, reply_to = queries.identifier(req, "before"), queries.identifier(req, "reply_to")
+        scope = ("messages", reader, room, reply_to)
         limit, after = self._cursors.asked(req, *scope)
-        if before is not None and after is not None:
-            raise Invalid.field("before", "goes without a cursor", "contradiction")
+        if before is not None and (after is not None or reply_to is not None):
+            raise Invalid.field("before", "goes without a cursor, and without reply_to", "contradiction")
         backwards, position = (True, MessageId(before)) if before else _position(after)
         page = self._core.list_messages(
-            reader, room, limit=limit, before=position if backwards else None, after=None if backwards else position
+            reader,
+            room,
+            limit=limit,
+            before=position if backwards else None,
+            after=None if backwards else position,
+            reply_to=None if reply_to is None else MessageId(reply_to),
         )
         page = replace(page, next=page.next and (BACKWARDS if backwards else FORWARDS, *page.next))
         resp.data = bodies.write(self._cursors.listing(page, message_answer, *scope))
@@ -93,7 +110,7 @@ class Messages:
 class OneMessage:
     """One message, and what its author can do about it."""
 
-    def __init__(self, core: Core, streams: Streams) -> None:
+    def __init__(self, core: ChatVerbs, streams: Streams) -> None:
         self._core = core
         self._streams = streams
 
@@ -135,6 +152,57 @@ class OneMessage:
         reply = self._core.cancel_reply(caller(req).user_id, ChatroomId(room_id), MessageId(message_id))
         resp.status = falcon.HTTP_202
         resp.data = bodies.write(message_answer(reply))
+
+    @describe(
+        "Ask for another reply",
+        answers=ACCEPTED,
+        path=(ROOM_ID, MESSAGE_ID),
+        headers=(IDEMPOTENCY_KEY,),
+        answer_headers=ACCEPTED_HEADERS,
+        problems=("not-found", "daily-limit-reached", "reply-under-way", "superseded", "idempotency-key-reused"),
+    )
+    def on_post_regenerate(self, req: falcon.Request, resp: falcon.Response, room_id: UUID, message_id: UUID) -> None:
+        """To the same message: name the reply, or the message itself. Counts like a message.
+
+        The earlier reply, and all that came after it, is kept, but is no part of the conversation any more. All replies
+        to a message: `GET /chatroom/<room_id>/message/?reply_to=<message_id>`.
+        """
+        asking = caller(req)
+        sent = self._core.regenerate_reply(
+            asking.user_id,
+            ChatroomId(room_id),
+            MessageId(message_id),
+            key=req.get_header("Idempotency-Key"),
+            request_id=request_id(req),
+        )
+        self._streams.tell_sent(req, resp, asking, sent)
+
+    @describe(
+        "Edit a message",
+        body=Edit,
+        answers=ACCEPTED,
+        path=(ROOM_ID, MESSAGE_ID),
+        headers=(IDEMPOTENCY_KEY,),
+        answer_headers=ACCEPTED_HEADERS,
+        problems=("not-found", "daily-limit-reached", "superseded", "idempotency-key-reused"),
+    )
+    def on_post_edit(self, req: falcon.Request, resp: falcon.Response, room_id: UUID, message_id: UUID) -> None:
+        """The user's message anew, with the files it had; the conversation goes on from there. Counts like a message.
+
+        The earlier wording, and all that came after it, is kept, but is no part of the conversation any more; a reply
+        that is under way for it is stopped.
+        """
+        asking = caller(req)
+        wanted = bodies.read(req, Edit)
+        sent = self._core.edit_message(
+            asking.user_id,
+            ChatroomId(room_id),
+            MessageId(message_id),
+            wanted.content,
+            key=req.get_header("Idempotency-Key"),
+            request_id=request_id(req),
+        )
+        self._streams.tell_sent(req, resp, asking, sent)
 
 
 def _position(after: tuple[str, ...] | None) -> tuple[bool, MessageId | None]:

@@ -20,7 +20,7 @@ from adapters.http.chat.answers import (
 )
 from adapters.http.describing import IDEMPOTENCY_KEY, PAGED, Parameter, describe
 from adapters.http.paging import Cursors, Listing
-from gemini_core.core import Core
+from gemini_core.core.chat import ChatVerbs
 from gemini_core.errors import Invalid
 from gemini_core.model.chat import RoomChange
 from gemini_core.model.ids import ChatroomId
@@ -50,7 +50,7 @@ class RoomPatch(Struct, forbid_unknown_fields=True):
 class Rooms:
     """A user's chatrooms."""
 
-    def __init__(self, core: Core, cursors: Cursors) -> None:
+    def __init__(self, core: ChatVerbs, cursors: Cursors) -> None:
         self._core = core
         self._cursors = cursors
 
@@ -104,7 +104,7 @@ class Rooms:
 class Room:
     """One chatroom."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: ChatVerbs) -> None:
         self._core = core
 
     @describe("A chatroom", answers={200: RoomWithMessages}, path=(ROOM_ID,), problems=("not-found",))

@@ -9,7 +9,7 @@ from adapters.http import bodies
 from adapters.http.auth import caller
 from adapters.http.chat.answers import UsageAnswer, usage_answer
 from adapters.http.describing import describe
-from gemini_core.core import Core
+from gemini_core.core.chat import ChatVerbs
 
 
 class TokensAnswer(Struct):
@@ -32,7 +32,7 @@ class UserUsage(Struct):
 class Usages:
     """What a user has used."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: ChatVerbs) -> None:
         self._core = core
 
     @describe("Messages and tokens used", answers={200: UserUsage})

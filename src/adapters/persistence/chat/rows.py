@@ -1,11 +1,13 @@
 """What the statements about chat have in common, and the nouns that rows stand for."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Row, bindparam, select, text
 
 from adapters.persistence.tables import chatrooms, messages
 from gemini_core.errors import NotFound
+from gemini_core.model.attachments import Attachment
 from gemini_core.model.chat import Chatroom, Message, ReplyError, Role, Status, Usage
 from gemini_core.model.ids import ChatroomId, MessageId
 
@@ -19,7 +21,13 @@ ROOM_COLUMNS = [
     )
 ]  # fmt: skip
 ROOM = select(*ROOM_COLUMNS).where(chatrooms.c.id == bindparam("room"), chatrooms.c.user_id == bindparam("owner"))
-MESSAGE_COLUMNS = [column for column in messages.c if column.name not in ("superseded", "unit_day")]
+MESSAGE_COLUMNS = [column for column in messages.c if column.name not in ("user_id", "unit_day")]
+OWN_ROOM = messages.c.chatroom_id == (
+    select(chatrooms.c.id)
+    .where(chatrooms.c.id == bindparam("room"), chatrooms.c.user_id == bindparam("reader"))
+    .scalar_subquery()
+)
+MESSAGE = select(*MESSAGE_COLUMNS).where(OWN_ROOM, messages.c.id == bindparam("message"))
 # The unit that a reply holds returns to its day, once.
 GIVE_BACK = text(
     """
@@ -54,7 +62,19 @@ def message_of(row: Row[Any]) -> Message:
         if row.error_code is None
         else ReplyError(row.error_code, row.error_message, row.error_retryable),
         attempt=row.attempt,
+        attachments=attachments_of(row.attachments),
+        superseded=row.superseded,
     )
+
+
+def attachments_of(files: list[dict[str, Any]] | None) -> tuple[Attachment, ...]:
+    """What came with a message, of its column."""
+    return tuple(Attachment.from_json(file) for file in files or ())
+
+
+def files_of(attachments: Sequence[Attachment]) -> list[dict[str, Any]] | None:
+    """The column for what came with a message; None for nothing."""
+    return [attachment.to_json() for attachment in attachments] or None
 
 
 def no_room() -> NotFound:

@@ -44,8 +44,79 @@ class SendMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class GoOnFrom:
+    """The conversation goes on from an earlier point; what came after it is kept, but stopped, and no part of it."""
+
+    messages: MessageRepo
+    feed: ReplyFeed
+    queue: JobQueue
+    cache: RoomListCache
+    plans: Plans
+    clock: Clock
+
+    def __call__(
+        self,
+        author: UserId,
+        room: ChatroomId,
+        message: MessageId,
+        content: str | None,
+        *,
+        once: Once | None,
+        request_id: str,
+    ) -> Sent:
+        """As `MessageRepo.redo`."""
+        limits = {plan.name: plan.daily_messages for plan in self.plans.values()}
+        sent = self.messages.redo(
+            author, room, message, content, limits=limits, now=self.clock.now(), once=once, request_id=request_id
+        )
+        self.cache.changed(author)
+        for reply in sent.stopped:
+            self.feed.end(reply)
+        self.queue.nudge(JobId(sent.reply.id))
+        return sent
+
+
+@dataclass(frozen=True, slots=True)
+class RegenerateReply:
+    """A message gets another reply, which counts like a message; the earlier one is kept as an alternative."""
+
+    go_on: GoOnFrom
+
+    def __call__(
+        self, author: UserId, room: ChatroomId, message: MessageId, *, key: str | None = None, request_id: str = ""
+    ) -> Sent:
+        """`message`: the reply, or what it replies to.
+
+        Raises `Invalid`, `NotFound`, `Conflict` (`reply-under-way`, `superseded`), `LimitReached`, `Unavailable`.
+        """
+        once = Once.of(key, "regenerate_reply", room=room, message=message)
+        return self.go_on(author, room, message, None, once=once, request_id=request_id)
+
+
+@dataclass(frozen=True, slots=True)
+class EditMessage:
+    """A user says a message anew, and the conversation goes on from there; it counts like a message."""
+
+    go_on: GoOnFrom
+
+    def __call__(
+        self,
+        author: UserId,
+        room: ChatroomId,
+        message: MessageId,
+        content: str,
+        *,
+        key: str | None = None,
+        request_id: str = "",
+    ) -> Sent:
+        """Raises `Invalid`, `NotFound`, `Conflict` (`superseded`), `LimitReached`, `Unavailable`."""
+        once = Once.of(key, "edit_message", room=room, message=message, content=content)
+        return self.go_on(author, room, message, _said(content), once=once, request_id=request_id)
+
+
+@dataclass(frozen=True, slots=True)
 class ListMessages:
-    """The current conversation of a room, oldest first."""
+    """The current conversation of a room, oldest first; or all replies to one message of it."""
 
     messages: MessageRepo
 
@@ -57,9 +128,10 @@ class ListMessages:
         limit: int = 20,
         after: MessageId | None = None,
         before: MessageId | None = None,
+        reply_to: MessageId | None = None,
     ) -> Page[Message]:
         """Raises `NotFound`, `Unavailable`."""
-        return self.messages.page(reader, room, limit=limit, after=after, before=before)
+        return self.messages.page(reader, room, limit=limit, after=after, before=before, reply_to=reply_to)
 
 
 @dataclass(frozen=True, slots=True)

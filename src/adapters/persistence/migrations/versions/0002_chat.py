@@ -1,4 +1,4 @@
-"""Jobs, chatrooms, messages, daily units, tokens, idempotency keys."""
+"""Jobs, chatrooms, messages, summaries, daily units, tokens, idempotency keys."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -58,6 +58,7 @@ def upgrade() -> None:
         "messages",
         sa.Column("chatroom_id", sa.Uuid, nullable=False),
         sa.Column("id", sa.Uuid, nullable=False),
+        sa.Column("user_id", sa.Uuid, nullable=False),
         sa.Column("role", sa.Text, nullable=False),
         sa.Column("status", sa.Text, nullable=False),
         sa.Column("content", sa.Text, nullable=False),
@@ -72,11 +73,46 @@ def upgrade() -> None:
         sa.Column("error_message", sa.Text),
         sa.Column("error_retryable", sa.Boolean),
         sa.Column("attempt", sa.Integer, nullable=False, server_default=sa.text("0")),
+        sa.Column("attachments", JSONB),
         sa.Column("superseded", sa.Boolean, nullable=False, server_default=sa.text("false")),
         sa.Column("unit_day", sa.Date),
         sa.PrimaryKeyConstraint("chatroom_id", "id", name="messages_pkey"),
         sa.ForeignKeyConstraint(
             ["chatroom_id"], ["chatrooms.id"], name="messages_chatroom_id_fkey", ondelete="CASCADE"
+        ),
+    )
+    op.execute(
+        """
+        CREATE INDEX messages_words_idx ON messages USING gin (
+            (to_tsvector('simple'::regconfig, left(content, 50000)) || array_to_tsvector(ARRAY['user ' || user_id::text]))
+        ) WHERE NOT superseded AND content <> ''
+        """
+    )
+    op.create_index(
+        "messages_superseded_idx",
+        "messages",
+        ["chatroom_id", "reply_to", "id"],
+        postgresql_where=sa.text("superseded"),
+    )
+    # For words that are misspelt. Where the server does not have it, they are not found.
+    op.execute(
+        """
+        DO $$ BEGIN
+            CREATE EXTENSION IF NOT EXISTS pg_trgm;
+        EXCEPTION WHEN OTHERS THEN
+            RAISE NOTICE 'pg_trgm is not available: the search will not forgive misspelling';
+        END $$
+        """
+    )
+    op.create_table(
+        "summaries",
+        sa.Column("chatroom_id", sa.Uuid, nullable=False),
+        sa.Column("upto", sa.Uuid, nullable=False),
+        sa.Column("content", sa.Text, nullable=False),
+        sa.Column("created_at", INSTANT, nullable=False),
+        sa.PrimaryKeyConstraint("chatroom_id", "upto", name="summaries_pkey"),
+        sa.ForeignKeyConstraint(
+            ["chatroom_id"], ["chatrooms.id"], name="summaries_chatroom_id_fkey", ondelete="CASCADE"
         ),
     )
     op.create_table(
@@ -114,5 +150,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in ("idempotency_keys", "token_usage", "daily_usage", "messages", "chatrooms", "jobs"):
+    for table in ("idempotency_keys", "token_usage", "daily_usage", "summaries", "messages", "chatrooms", "jobs"):
         op.drop_table(table)

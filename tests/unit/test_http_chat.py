@@ -1,0 +1,103 @@
+"""Chat over HTTP: what a client sees of rooms, messages and replies."""
+
+from uuid import UUID, uuid4
+
+import pytest
+from tests.fakes.chat_api import ChatApi
+
+from adapters.memory.model import ScriptedModel
+
+ANN, BOB = uuid4(), uuid4()
+NOBODYS = UUID("019e35ce-b600-7c6e-be7d-5e91df7a0702")
+
+
+@pytest.fixture
+def api() -> ChatApi:
+    return ChatApi.of(ScriptedModel([f"Answer {number}." for number in range(20)]))
+
+
+def test_another_reply_is_accepted_like_a_message_and_the_earlier_one_stays_an_alternative(api: ChatApi) -> None:
+    room = api.room(ANN, title="Tea")
+    sent = api.send(ANN, room, "hello")
+    earlier = api.final(ANN, room, sent["reply"])
+    again = api.call(ANN, "POST", f"{room}message/{earlier['id']}/regenerate/")
+    assert again.status_code == 202, again.text
+    assert again.json["message"] == sent["message"]
+    reply = again.json["reply"]
+    assert again.headers["location"] == f"{room}message/{reply['id']}/"
+    assert "r=3" in again.headers["ratelimit"]
+    final = api.final(ANN, room, reply)
+    assert (final["content"], final["reply_to"]) == ("Answer 1.", sent["message"]["id"])
+    asked = {"reply_to": sent["message"]["id"]}
+    listed = api.call(ANN, "GET", f"{room}message/", params=asked).json
+    assert listed == {"items": [earlier | {"superseded": True}, final], "next_cursor": None}
+    first = api.call(ANN, "GET", f"{room}message/", params={**asked, "limit": 1}).json
+    second = api.call(ANN, "GET", f"{room}message/", params={**asked, "limit": 1, "cursor": first["next_cursor"]}).json
+    assert [*first["items"], *second["items"]] == listed["items"]
+    current = api.call(ANN, "GET", f"{room}message/").json["items"]
+    assert [message["id"] for message in current] == [sent["message"]["id"], reply["id"]]
+
+
+def test_an_edit_goes_on_from_there(api: ChatApi) -> None:
+    room = api.room(ANN)
+    first = api.send(ANN, room, "one")
+    api.final(ANN, room, first["reply"])
+    edited = api.call(ANN, "POST", f"{room}message/{first['message']['id']}/edit/", json={"content": " eins "})
+    assert edited.status_code == 202, edited.text
+    assert edited.json["message"]["content"] == "eins"
+    assert "superseded" not in edited.json["message"]
+    api.final(ANN, room, edited.json["reply"])
+    shown = api.call(ANN, "GET", room).json
+    assert [message["content"] for message in shown["messages"]] == ["eins", "Answer 1."]
+    assert shown["message_count"] == 2
+    old = api.call(ANN, "GET", f"{room}message/{first['message']['id']}/").json
+    assert (old["content"], old["superseded"]) == ("one", True)
+
+
+def test_an_edit_with_the_same_key_has_its_effect_once(api: ChatApi) -> None:
+    room = api.room(ANN)
+    path = f"{room}message/{api.send(ANN, room, 'one')['message']['id']}/edit/"
+    key = {"Idempotency-Key": "k"}
+    first, again = (api.call(ANN, "POST", path, headers=key, json={"content": "eins"}) for _ in range(2))
+    assert (first.json, again.headers["idempotent-replayed"]) == (again.json, "true")
+    other = api.call(ANN, "POST", path, headers=key, json={"content": "uno"})
+    assert (other.status_code, other.json["type"]) == (422, "/problems/idempotency-key-reused")
+
+
+def test_another_reply_is_streamed_where_the_client_asks_for_it(api: ChatApi) -> None:
+    room = api.room(ANN)
+    sent = api.send(ANN, room, "one")
+    api.final(ANN, room, sent["reply"])
+    path = f"{room}message/{sent['reply']['id']}/regenerate/"
+    streamed = api.call(ANN, "POST", path, headers={"Accept": "text/event-stream"})
+    assert streamed.status_code == 200
+    assert streamed.text.count("event: done") == 1
+
+
+def test_what_cannot_be_gone_on_from_is_told_apart(api: ChatApi) -> None:
+    room = api.room(ANN)
+    sent = api.send(ANN, room, "one")
+    said, reply = (f"{room}message/{sent[part]['id']}/" for part in ("message", "reply"))
+    api.final(ANN, room, sent["reply"])
+    edit = {"content": "two"}
+    for user, path, body, status, slug in (
+        (ANN, f"{reply}edit/", edit, 404, "not-found"),
+        (BOB, f"{said}edit/", edit, 404, "not-found"),
+        (BOB, f"{reply}regenerate/", None, 404, "not-found"),
+        (ANN, f"{room}message/{NOBODYS}/regenerate/", None, 404, "not-found"),
+        (ANN, f"{said}edit/", {"content": "  "}, 422, "invalid-request"),
+        (ANN, f"{said}edit/", {}, 422, "invalid-request"),
+        (ANN, f"{said}edit/", {**edit, "model": "x"}, 422, "invalid-request"),
+    ):
+        answer = api.call(user, "POST", path, **({} if body is None else {"json": body}))
+        assert (answer.status_code, answer.json["type"]) == (status, f"/problems/{slug}"), (path, answer.text)
+    assert api.call(ANN, "POST", f"{said}edit/", json=edit).status_code == 202
+    for path, extra in ((f"{said}edit/", {"json": edit}), (f"{reply}regenerate/", {})):
+        answer = api.call(ANN, "POST", path, **extra)
+        assert (answer.status_code, answer.json["type"]) == (409, "/problems/superseded")
+
+
+def test_before_and_reply_to_do_not_go_together(api: ChatApi) -> None:
+    room = api.room(ANN)
+    answer = api.call(ANN, "GET", f"{room}message/", params={"before": str(NOBODYS), "reply_to": str(NOBODYS)})
+    assert answer.status_code == 422
