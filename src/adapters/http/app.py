@@ -13,13 +13,13 @@ from adapters.http.auth import Authentication
 from adapters.http.billing import PaymentReturn, Subscriptions, Webhook
 from adapters.http.chat.messages import Messages, OneMessage
 from adapters.http.chat.rooms import Room, Rooms
+from adapters.http.chat.streams import Streams
 from adapters.http.chat.usage import Usages
 from adapters.http.documentation import Documentation
 from adapters.http.middleware import Cors, Requests, StandardHeaders
 from adapters.http.operations import Healthz, Metrics, Probe, Readyz
 from adapters.http.paging import Cursors
 from adapters.http.problems import Answers, ProblemPages
-from adapters.http.replies import Streams
 from adapters.http.routing import Route, Router, Topic
 from gemini_core.core import Core
 from gemini_core.core.chat import ChatVerbs

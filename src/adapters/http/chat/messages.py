@@ -10,10 +10,10 @@ from msgspec import Meta, Struct
 from adapters.http import bodies, queries
 from adapters.http.auth import caller
 from adapters.http.chat.answers import MESSAGE_ID, ROOM_ID, MessageAnswer, SentAnswer, message_answer
+from adapters.http.chat.streams import Streams
 from adapters.http.context import request_id
 from adapters.http.describing import IDEMPOTENCY_KEY, PAGED, Parameter, Raw, describe
 from adapters.http.paging import Cursors, Listing
-from adapters.http.replies import Streams
 from gemini_core.core.chat import ChatVerbs
 from gemini_core.errors import Invalid
 from gemini_core.model.ids import ChatroomId, MessageId
