@@ -14,7 +14,7 @@ attack: ## the promises of signing in, attacked
 	./test tests/attack
 
 chaos: ## 1,000 messages while workers and servers are killed
-	./test tests/chaos
+	tests/chaos/run
 
 lock: ## requirements/*.in -> hashed requirements/*.txt
 	cd requirements && for name in runtime dev bench; do \

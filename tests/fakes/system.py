@@ -281,23 +281,29 @@ class User:
     def usage(self) -> Json:
         return _json(self.call("GET", "/user/me/usage/"), 200)
 
-    def events(self, reply: Json, *, after: str = "") -> Iterator[tuple[str, Json]]:
+    def events(self, reply: Json) -> Iterator[tuple[str, Json]]:
         """The reply's event stream: name and data of each event."""
+        return ((name, data) for _, name, data in self.stream(reply))
+
+    def stream(self, reply: Json, *, after: str = "") -> Iterator[tuple[str, str, Json]]:
+        """The reply's event stream from the id `after` on: id, name and data of each event."""
         headers = {"Authorization": f"Bearer {self.token}", **({"Last-Event-ID": after} if after else {})}
         with self.http.stream("GET", f"{self.url}{self._path(reply)}stream/", headers=headers) as response:
-            assert response.status_code == 200, response.read()
-            name = ""
+            response.raise_for_status()
+            fields: dict[str, str] = {}
             for line in response.iter_lines():
-                if line.startswith("event: "):
-                    name = line[7:]
-                elif line.startswith("data: "):
-                    yield name, json.loads(line[6:])
+                name, _, value = line.partition(": ")
+                fields[name] = value
+                if name == "data":
+                    yield fields["id"], fields["event"], json.loads(value)
 
     def _path(self, reply: Json) -> str:
         return f"/chatroom/{reply['chatroom_id']}/message/{reply['id']}/"
 
 
 def _json(response: httpx.Response, status: int) -> Json:
-    assert response.status_code == status, response.text
+    if response.status_code != status:
+        told = f"{response.status_code}, not {status}: {response.text}"
+        raise httpx.HTTPStatusError(told, request=response.request, response=response)
     found: Json = response.json()
     return found
