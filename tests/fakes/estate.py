@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from adapters.local.processes import free_port
+from adapters.local.processes import free_port, until
 from adapters.local.programs import answers
 from adapters.local.stripe_sandbox.server import Sandbox
 from adapters.local.stripe_sandbox.shelf import PRO_PRICE
@@ -121,8 +121,8 @@ def estate(folder: Path, database_url: str, redis_url: str, *, apis: int = 1, **
         for port in ports:
             stack.enter_context(_running(["serve"], {**environ, "PORT": str(port)}, log))
         stack.enter_context(_running(["worker"], environ, log))
-        for port in ports:
-            eventually(lambda port=port: answers("127.0.0.1", port, "/healthz/"), bool, within=30)  # type: ignore[misc]
+        up = until(lambda: all(answers("127.0.0.1", port, "/healthz/") for port in ports), within=30)
+        assert up, (folder / "log").read_text()[-3000:]
         running = Estate([f"http://127.0.0.1:{port}" for port in ports], sandbox, environ)
         stack.callback(running.client.close)
         yield running
