@@ -73,13 +73,14 @@ class Settings:
     broker_url: str = variable("", url(), "any Celery broker; empty: REDIS_URL", secret=True)
 
     secret_key: str = variable("", values.at_least(32), "root of all MACs; generated in development", secret=True)
-    jwt_keys: tuple[str, ...] = variable(
-        (), listed(text), "signing keys, newest first; empty: of SECRET_KEY", secret=True
+    jwt_keys: tuple[bytes, ...] = variable(
+        (), listed(values.key_32), "Ed25519 keys, base64url, newest first; empty: kept and rotated here", secret=True
     )
 
     gemini_api_key: str = variable("", text, "Google's key; empty: the demo model", secret=True)
     gemini_model: str = variable("gemini-3.8-flash", text, "the model behind the chat")
     gemini_fallback_model: str = variable("", text, "answers while the first one is overloaded; empty: none")
+    gemini_small_model: str = variable("", text, "writes titles and summaries; empty: the room's own model")
     gemini_base_url: str = variable("", url("http", "https"), "another address of the API; empty: Google's")
     gemini_api_version: str = variable("v1", one_of("v1", "v1beta", "v1alpha"), "v1, v1beta or v1alpha")
     gemini_first_chunk_timeout: float = variable(30.0, seconds(0.1, 600), "seconds to the first piece of a reply")
@@ -114,6 +115,7 @@ class Settings:
     session_days: int = variable(90, whole(1, 365), "days after which any session ends")
     sessions_per_user: int = variable(20, whole(1, 1_000), "sessions of a user at a time")
     password_tries: int = variable(5, whole(1, 50), "wrong passwords of a user in 15 minutes")
+    breaches_url: str = variable("", url("http", "https"), "asked whether a new password is known; empty: nobody")
 
     payments: str = variable("stripe", one_of("stripe", "manual"), "who takes the money; manual: an operator approves")
     stripe_secret_key: str = variable("", text, "Stripe's key; empty: the sandbox", secret=True)

@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from base64 import urlsafe_b64decode
 from collections.abc import Callable, Iterable
 from dataclasses import fields, replace
 from pathlib import Path
@@ -52,6 +53,16 @@ def seconds(least: float, most: float) -> Parser[float]:
     return parse
 
 
+def key_32(value: str) -> bytes:
+    try:
+        key = urlsafe_b64decode(value + "=" * (-len(value) % 4))
+    except ValueError:
+        key = b""
+    if len(key) != 32:
+        raise ValueError("must hold keys of 32 bytes, written in base64url")
+    return key
+
+
 def at_least(length: int) -> Parser[str]:
     def parse(value: str) -> str:
         if len(value) < length:
@@ -85,10 +96,10 @@ def redis_url(value: str) -> str:
     return parsed
 
 
-def listed(item: Parser[str]) -> Parser[tuple[str, ...]]:
+def listed(item: Parser[T]) -> Parser[tuple[T, ...]]:
     """Comma-separated."""
 
-    def parse(value: str) -> tuple[str, ...]:
+    def parse(value: str) -> tuple[T, ...]:
         return tuple(item(word.strip()) for word in value.split(",") if word.strip())
 
     return parse

@@ -126,8 +126,8 @@ class Target:
         """All the way in: the tokens and the user."""
         number, ip = number or self.number(), self.ip()
         signup = self.sign_up(number, ip=ip, **profile)
-        known = {name: value for name, value in profile.items() if name == "password"}
-        proof = self.challenged(number, ip=ip, signup_id=signup, **known)
+        about: Json = {"signup_id": signup} | {name: value for name, value in profile.items() if name == "password"}
+        proof = self.challenged(number, ip=ip, **about)
         answer = self.post("/auth/verify-otp/", proof, ip=ip)
         assert answer.status_code == 200, answer.text
         found: Json = answer.json()

@@ -118,8 +118,8 @@ def refuses_while_it_cannot_count(limits: Any) -> None:
 
 def test_limits_whose_store_is_away_let_nothing_pass() -> None:
     away = connect("redis://127.0.0.1:1/0", timeout=0.2)
-    refuses_while_it_cannot_count(RedisLimits(away))
-    must_fail(lambda: refuses_while_it_cannot_count(FailsOpen(RedisLimits(away))))
+    refuses_while_it_cannot_count(RedisLimits(away, access_lives=HOUR))
+    must_fail(lambda: refuses_while_it_cannot_count(FailsOpen(RedisLimits(away, access_lives=HOUR))))
     away.close()
 
 

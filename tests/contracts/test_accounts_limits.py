@@ -31,7 +31,11 @@ def redis(valkey_url: str) -> Iterator["Redis"]:
 
 @pytest.fixture(params=["memory", "redis"])
 def limits(request: pytest.FixtureRequest) -> Limits:
-    return MemoryLimits() if request.param == "memory" else RedisLimits(request.getfixturevalue("redis"))
+    return (
+        MemoryLimits()
+        if request.param == "memory"
+        else RedisLimits(request.getfixturevalue("redis"), access_lives=MINUTE)
+    )
 
 
 def took(limits: Limits, token: str, *own: Rule, seconds: float = 0, **about: object) -> Taken:
@@ -136,36 +140,36 @@ def claimed(limits: Limits, version: int = 1, session: SessionId = SESSION) -> b
 
 def test_an_ended_session_is_revoked_and_no_other(limits: Limits) -> None:
     assert not claimed(limits)
-    limits.end(Ended(USER, (SESSION,)), lasting=MINUTE)
+    limits.end(Ended(USER, (SESSION,)))
     assert claimed(limits)
     assert not claimed(limits, session=SessionId(uuid7(NOW)))
 
 
 def test_a_version_revokes_all_below_it_but_the_session_that_is_kept(limits: Limits) -> None:
     other = SessionId(uuid7(NOW))
-    limits.end(Ended(USER, (), 3, SESSION), lasting=MINUTE)
-    limits.end(Ended(USER, (), 2, None), lasting=MINUTE)
+    limits.end(Ended(USER, (), 3, SESSION))
+    limits.end(Ended(USER, (), 2, None))
     assert not claimed(limits, 1)
     assert claimed(limits, 2, other)
     assert not claimed(limits, 3, other)
 
 
 def test_a_revoked_session_takes_nothing(limits: Limits) -> None:
-    limits.end(Ended(USER, (SESSION,)), lasting=MINUTE)
+    limits.end(Ended(USER, (SESSION,)))
     take = Take(token="0", own=(Rule("one", "one", 1, HOUR),), session=SessionClaim(USER, SESSION, 1))
     assert limits.take(take, now=NOW).revoked
     assert took(limits, "1", Rule("one", "one", 1, HOUR)) == Taken()
 
 
 def test_every_key_in_redis_ends_within_its_window(redis: "Redis") -> None:
-    limits = RedisLimits(redis)
+    limits = RedisLimits(redis, access_lives=MINUTE)
     spread = Spread("countries", "network", "IN", 3, DAY)
     shared = Rule("day", "day", 9, DAY)
     take = Take(token="t", own=(THREE, PACED), shared=(shared,), budgets=(FLOOR,), spreads=(spread,), record_only=True)
     for number in range(5):
         limits.take(replace(take, token=f"{number}"), now=NOW)
     limits.prove(replace(take, token="0"), now=NOW)
-    limits.end(Ended(USER, (SESSION,), 2, SESSION), lasting=MINUTE)
+    limits.end(Ended(USER, (SESSION,), 2, SESSION))
     longest = {b"limit:three": HOUR, b"limit:paced": MINUTE, b"limit:ended:%a" % str(SESSION): 2 * MINUTE}
     found = list(redis.scan_iter("*"))
     assert len(found) >= 8

@@ -176,7 +176,7 @@ def test_whoever_comes_first_makes_the_keys_and_all_use_the_same(kept: SigningKe
 def test_a_rotation_is_seen_by_who_read_the_keys_before_it(kept: SigningKeys) -> None:
     before = ring(kept)
     old = signing(before).issue(CLAIMS)
-    ring(kept).rotate(now=after(1))
+    ring(kept).rotate(now=after(60))
     new = signing(ring(kept)).issue(CLAIMS)
     assert new != old
     for reader in (signing(before), signing(ring(kept))):
@@ -184,9 +184,18 @@ def test_a_rotation_is_seen_by_who_read_the_keys_before_it(kept: SigningKeys) ->
     assert sorted(states(kept)) == [KeyState.ACTIVE, KeyState.NEXT, KeyState.RETIRED]
 
 
+def test_a_key_signs_only_when_everybody_knows_it(kept: SigningKeys) -> None:
+    ring(kept).current()
+    with pytest.raises(Conflict):
+        ring(kept).rotate(now=after(59))
+    ring(kept).rotate(now=after(60))
+    with pytest.raises(Conflict):
+        ring(kept).rotate(now=after(119))
+
+
 def test_of_many_rotations_at_once_one_takes_place(kept: SigningKeys) -> None:
     ring(kept).current()
-    outcomes = at_once(20, lambda _: ring(kept).rotate(now=after(1)))
+    outcomes = at_once(20, lambda _: ring(kept).rotate(now=after(60)))
     assert len([outcome for outcome in outcomes if not isinstance(outcome, Conflict)]) == 1
 
 
@@ -196,13 +205,13 @@ def test_a_key_is_taken_out_only_when_nothing_it_signed_is_good_any_more(kept: S
     token = signing(first).issue(CLAIMS)
     with pytest.raises(Conflict):
         first.retire(kid, now=NOW)
-    first.rotate(now=after(1))
+    first.rotate(now=after(60))
     with pytest.raises(Conflict):
-        first.retire(kid, now=after(600))
-    first.retire(kid, now=after(601))
+        first.retire(kid, now=after(659))
+    first.retire(kid, now=after(660))
     assert is_refused(signing(ring(kept)), token)
     with pytest.raises(NotFound):
-        first.retire(kid, now=after(602))
+        first.retire(kid, now=after(661))
 
 
 def test_the_private_halves_are_sealed_and_the_published_ones_verify(kept: SigningKeys) -> None:

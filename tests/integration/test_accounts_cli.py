@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from sqlalchemy import Engine
 
 from adapters.cli.main import cli
 from adapters.settings import Settings
@@ -84,9 +85,13 @@ def test_lists_come_page_by_page(run: Run) -> None:
     assert len(found(run("audit", "list", "--after", events["next"], "--json"))["items"]) == 1
 
 
-def test_keys_are_rotated_and_retired_in_good_time(run: Run) -> None:
+def test_keys_are_rotated_and_retired_in_good_time(run: Run, engine: Engine) -> None:
     before = found(run("keys", "list", "--json"))["items"]
     assert sorted(key["state"] for key in before) == ["active", "next"]
+    early = run("keys", "rotate")
+    assert (early.exit_code, "yet" in early.stderr) == (1, True)
+    with engine.connect() as connection:
+        connection.exec_driver_sql("UPDATE signing_keys SET changed_at = changed_at - interval '1 hour'")
     after = found(run("keys", "rotate", "--json"))["items"]
     assert sorted(key["state"] for key in after) == ["active", "next", "retired"]
     retired = next(key["kid"] for key in after if key["state"] == "retired")

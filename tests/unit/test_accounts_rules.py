@@ -11,7 +11,6 @@ from adapters.contacts.checker import ContactChecker
 from gemini_core.errors import Invalid, Unavailable
 from gemini_core.model.accounts import (
     AccountPolicy,
-    PasswordPolicy,
     Purpose,
     clean_line,
     code_text,
@@ -20,6 +19,7 @@ from gemini_core.model.accounts import (
     password_changed_text,
 )
 from gemini_core.model.ids import SessionId, uuid7_of_ms
+from gemini_core.model.passwords import PasswordPolicy
 from gemini_core.model.seals import (
     RefreshClaims,
     SealRing,

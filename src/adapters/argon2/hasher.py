@@ -17,7 +17,7 @@ MEMORY_KIB, PASSES, LANES = 19 * 1024, 2, 1
 class Argon2Hasher:
     """`PasswordHasher`. At most `at_once` hashes are made at a time (19 MiB each), and `waiting` callers wait."""
 
-    def __init__(self, *, at_once: int | None = None, waiting: int = 64, memory_kib: int = MEMORY_KIB) -> None:
+    def __init__(self, *, at_once: int | None = None, waiting: int = 256, memory_kib: int = MEMORY_KIB) -> None:
         workers = at_once or max(1, (os.cpu_count() or 1) - 1)
         self._argon2 = PasswordHasher(time_cost=PASSES, memory_cost=memory_kib, parallelism=LANES)
         self._working = BoundedSemaphore(workers)

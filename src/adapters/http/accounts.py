@@ -18,7 +18,8 @@ from gemini_core.errors import Invalid
 from gemini_core.model.accounts import Session, Tokens, User
 from gemini_core.model.ids import SessionId
 from gemini_core.ports.accounts import Inbox
-from gemini_core.use_cases.accounts.codes import CodeSent, ResetGrant
+from gemini_core.use_cases.accounts.codes import CodeSent
+from gemini_core.use_cases.accounts.signing_in import ResetGrant
 
 Number = Annotated[str, Meta(max_length=32)]
 Token = Annotated[str, Meta(max_length=512)]

@@ -16,7 +16,7 @@ class Authentication:
     def __init__(self, authenticate: Callable[[str], Caller]) -> None:
         self._authenticate = authenticate
 
-    def process_request(self, req: Request, resp: Response) -> None:  # noqa: ARG002 - Falcon prescribes it
+    def process_request(self, req: Request, resp: Response) -> None:
         req.context.authenticate = self._authenticate
 
 

@@ -19,8 +19,11 @@ from gemini_core.ports.accounts import SigningKeys
 from gemini_core.ports.clock import Clock
 
 NONCE = 12
+TOO_SOON = "rotated-already"
 # How often a process reads the ring again, and how soon at the earliest for a key id it does not know; in seconds.
 READ_EVERY, READ_AGAIN = 15.0, 1.0
+# How long a key is published before it may sign: until every process, and whoever caches the key set, knows it.
+PUBLISHED_FOR = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +115,14 @@ class StoredRing:
         return self._stored()
 
     def rotate(self, *, now: datetime) -> Sequence[SigningKey]:
-        self._stored()
+        following = next(key for key in self._stored() if key.state is KeyState.NEXT)
+        known_from = following.changed_at + PUBLISHED_FOR
+        if now < known_from:
+            raise Conflict(
+                f"Not everybody knows the next key yet: rotate after {known_from:%H:%M:%S} UTC.", code=TOO_SOON
+            )
         if not self._store.rotate(self._new(KeyState.NEXT, now), now=now):
-            raise Conflict("The keys were rotated by somebody else this moment.", code="rotated-already")
+            raise Conflict("The keys were rotated by somebody else this moment.", code=TOO_SOON)
         return self._store.keys()
 
     def retire(self, kid: str, *, now: datetime) -> None:

@@ -3,6 +3,7 @@
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final, Protocol
 from uuid import UUID
 
@@ -18,6 +19,8 @@ TYPE: Final = "at+jwt"
 HEADER: Final = {"alg", "kid", "typ"}
 CLAIMS: Final = ("iss", "sub", "aud", "exp", "iat", "jti", "sid", "cv", "auth_time")
 LONGEST: Final = 4096
+# Signatures are checked once per token, for so many tokens: a client shows the same one with every call.
+KEPT: Final = 4096
 
 
 class Keys(Protocol):
@@ -35,6 +38,7 @@ class JwtTokens:
         self._keys = keys
         self._issuer = issuer
         self._audience = audience
+        self._kept = lru_cache(KEPT)(self._verified)
 
     def issue(self, claims: AccessClaims) -> str:
         kid, key = self._keys.current().signer
@@ -52,9 +56,18 @@ class JwtTokens:
         return jwt.encode(payload, key, ALGORITHM, {"kid": kid, "typ": TYPE})
 
     def read(self, token: str, *, now: datetime) -> AccessClaims:
+        kid, claims = self._kept(token)
+        # What time and the ring may have changed since is checked every time.
+        if now >= claims.expires_at or kid not in self._keys.current(kid).verifiers:
+            raise _refused()
+        return claims
+
+    def _verified(self, token: str) -> tuple[str, AccessClaims]:
+        """Which key of ours signed the token, and what it says. Raises `Unauthenticated`."""
         try:
-            payload = self._checked(token)
-            claims = AccessClaims(
+            kid = _named_key(token)
+            payload = self._payload(token, kid)
+            return kid, AccessClaims(
                 user_id=UserId(UUID(payload["sub"])),
                 session_id=SessionId(UUID(payload["sid"])),
                 version=_whole(payload["cv"]),
@@ -65,18 +78,10 @@ class JwtTokens:
             )
         except (jwt.PyJWTError, ValueError, TypeError, AttributeError, OverflowError):
             raise _refused() from None
-        if now >= claims.expires_at:
-            raise _refused()
-        return claims
 
-    def _checked(self, token: str) -> dict[str, Any]:
-        """The payload of a token that is signed by a key of ours and says all that it must, and no header more."""
-        if len(token) > LONGEST:
-            raise ValueError(token[:0])
-        header = jwt.get_unverified_header(token)
-        if header.keys() != HEADER or header["alg"] != ALGORITHM or header["typ"] != TYPE:
-            raise ValueError(ALGORITHM)
-        key = self._keys.current(header["kid"]).verifiers.get(header["kid"])
+    def _payload(self, token: str, kid: str) -> dict[str, Any]:
+        """The payload of a token that is signed by this key of ours and says all that it must."""
+        key = self._keys.current(kid).verifiers.get(kid)
         if key is None:
             raise ValueError("kid")
         # Times are checked against the core's clock, by whoever reads them; everything else here.
@@ -104,6 +109,17 @@ class JwtTokens:
                 for kid, key in keys.items()
             ]
         }
+
+
+def _named_key(token: str) -> str:
+    """The id of the key that a token claims to be signed with; its header says that and no more."""
+    if len(token) > LONGEST:
+        raise ValueError("too long")
+    header = jwt.get_unverified_header(token)
+    if header.keys() != HEADER or header["alg"] != ALGORITHM or header["typ"] != TYPE:
+        raise ValueError(ALGORITHM)
+    kid: str = header["kid"]
+    return kid
 
 
 def _whole(value: object) -> int:

@@ -61,7 +61,7 @@ class MemoryLimits:
             for budget in taken.budgets:
                 self._logs[f"proven:{budget.key}"][taken.token] = now
 
-    def end(self, ended: Ended, *, lasting: timedelta) -> None:
+    def end(self, ended: Ended) -> None:
         with self._lock:
             self._ended.update(dict.fromkeys(ended.sessions))
             held = self._versions.get(ended.user_id)

@@ -30,10 +30,11 @@ MARGIN = timedelta(minutes=1)
 
 
 class RedisLimits:
-    """`Limits`."""
+    """`Limits`. `access_lives`: how long an access token is good, and so how long its end must be remembered."""
 
-    def __init__(self, client: "Redis") -> None:
+    def __init__(self, client: "Redis", *, access_lives: timedelta) -> None:
         self._client = client
+        self._access_lives = access_lives
         self._take = client.register_script(TAKE)
         self._raise_version = client.register_script(RAISE_VERSION)
 
@@ -67,8 +68,8 @@ class RedisLimits:
         for spread in taken.spreads:
             pipeline.zrem(PREFIX + spread.key, spread.value)
 
-    def end(self, ended: Ended, *, lasting: timedelta) -> None:
-        lives = lasting + MARGIN
+    def end(self, ended: Ended) -> None:
+        lives = self._access_lives + MARGIN
         with _translating(), self._client.pipeline(transaction=False) as pipeline:
             for session in ended.sessions:
                 pipeline.set(f"{PREFIX}ended:{session}", 1, px=lives)

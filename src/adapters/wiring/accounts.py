@@ -1,11 +1,11 @@
 """Accounts: the parts, and the promises that the settings make."""
 
-from base64 import urlsafe_b64decode
 from datetime import timedelta
 from urllib.parse import urlsplit
 
 from adapters.argon2.common import common_passwords
 from adapters.argon2.hasher import Argon2Hasher
+from adapters.breaches.pwned import PwnedPasswords
 from adapters.contacts.checker import ContactChecker
 from adapters.jwt.ring import FixedRing, StoredRing
 from adapters.jwt.tokens import JwtTokens
@@ -25,8 +25,9 @@ from adapters.settings import Settings
 from adapters.sms.twilio import Twilio
 from adapters.sms.webhook import SmsWebhook
 from gemini_core.core import AccountPorts
-from gemini_core.model.accounts import AccountPolicy, PasswordPolicy
+from gemini_core.model.accounts import AccountPolicy
 from gemini_core.model.limits import SendLimits
+from gemini_core.model.passwords import PasswordPolicy
 from gemini_core.model.seals import SealRing
 from gemini_core.ports.accounts import OtpSender
 from gemini_core.ports.clock import Clock
@@ -82,7 +83,7 @@ def account_ports(settings: Settings, engine: Engine, redis: "Redis", clock: Clo
         users=SqlUsers(engine, policy),
         passwords=SqlPasswords(engine, policy),
         sessions=SqlSessions(engine, policy),
-        limits=RedisLimits(redis),
+        limits=RedisLimits(redis, access_lives=policy.access_lives),
         fallback=MemoryLimits(),
         access_tokens=JwtTokens(ring, issuer=settings.public_url, audience=settings.public_url),
         key_ring=ring,
@@ -91,6 +92,7 @@ def account_ports(settings: Settings, engine: Engine, redis: "Redis", clock: Clo
         contacts=ContactChecker(settings.default_region),
         audit=SqlAuditLog(engine),
         operators=SqlOperators(engine),
+        breached=PwnedPasswords(settings.breaches_url) if settings.breaches_url else None,
         inbox=inbox,
         exports=(SqlAccountExport(engine), SqlBillingExport(engine)),
     )
@@ -98,7 +100,7 @@ def account_ports(settings: Settings, engine: Engine, redis: "Redis", clock: Clo
 
 def _ring(settings: Settings, engine: Engine, clock: Clock) -> FixedRing | StoredRing:
     if settings.jwt_keys:
-        return FixedRing(*(urlsafe_b64decode(key + "=" * (-len(key) % 4)) for key in settings.jwt_keys))
+        return FixedRing(*settings.jwt_keys)
     secrets = seals(settings).derived("signing keys")
     return StoredRing(SqlSigningKeys(engine), secrets, clock, verify_for=timedelta(seconds=settings.access_ttl))
 

@@ -20,6 +20,7 @@ from gemini_core.ports.accounts import (
     AccessTokens,
     AccountExport,
     AuditLog,
+    BreachedPasswords,
     Challenges,
     Contacts,
     Inbox,
@@ -33,7 +34,7 @@ from gemini_core.ports.accounts import (
     Users,
 )
 from gemini_core.ports.clock import Clock
-from gemini_core.use_cases.accounts.codes import CheckPassword, CountProof, DeliverCode, SendCode, SignUp, VerifyCode
+from gemini_core.use_cases.accounts.codes import CheckPassword, CountProof, DeliverCode, SendCode
 from gemini_core.use_cases.accounts.operating import (
     CreateUser,
     DeleteUser,
@@ -51,8 +52,9 @@ from gemini_core.use_cases.accounts.operating import (
 )
 from gemini_core.use_cases.accounts.passwords import ChangePassword, ReplacePassword, ResetPassword, SendNotice
 from gemini_core.use_cases.accounts.profile import ChangeMe, DeleteMe, EraseAccount, ExportMe, ForgetStale, ShowMe
-from gemini_core.use_cases.accounts.rules import AccountRules, Gate
+from gemini_core.use_cases.accounts.rules import AcceptPassword, AccountRules, Gate
 from gemini_core.use_cases.accounts.sessions import Authenticate, EndAllSessions, EndSession, ListSessions, Refresh
+from gemini_core.use_cases.accounts.signing_in import SignUp, VerifyCode
 from gemini_core.use_cases.jobs import Deed, Handler, Recurring
 
 
@@ -73,6 +75,7 @@ class AccountPorts:
     contacts: Contacts
     audit: AuditLog
     operators: Operators
+    breached: BreachedPasswords | None = None
     inbox: Inbox | None = None
     # Whatever else is held about a user, and what must be stopped elsewhere before an account is erased.
     exports: tuple[AccountExport, ...] = ()
@@ -119,13 +122,17 @@ class AccountVerbs:
 def account_verbs(ports: AccountPorts, jobs: JobPorts, rules: AccountRules, clock: Clock) -> AccountVerbs:
     """The verbs, on these ports."""
     gate = Gate(ports.limits, ports.fallback)
-    replace = ReplacePassword(rules=rules, passwords=ports.passwords, hasher=ports.hasher, gate=gate, queue=jobs.queue)
+    accept = AcceptPassword(rules.passwords, ports.breached)
+    replace = ReplacePassword(
+        accept=accept, passwords=ports.passwords, hasher=ports.hasher, gate=gate, queue=jobs.queue
+    )
     return AccountVerbs(
         sign_up=SignUp(
             rules=rules,
             clock=clock,
             contacts=ports.contacts,
             gate=gate,
+            accept=accept,
             hasher=ports.hasher,
             users=ports.users,
         ),
@@ -145,26 +152,26 @@ def account_verbs(ports: AccountPorts, jobs: JobPorts, rules: AccountRules, cloc
         ),
         refresh=Refresh(rules=rules, clock=clock, tokens=ports.access_tokens, gate=gate, sessions=ports.sessions),
         list_sessions=ListSessions(clock=clock, sessions=ports.sessions),
-        end_session=EndSession(rules=rules, clock=clock, gate=gate, sessions=ports.sessions),
-        end_all_sessions=EndAllSessions(rules=rules, clock=clock, gate=gate, sessions=ports.sessions),
+        end_session=EndSession(clock=clock, gate=gate, sessions=ports.sessions),
+        end_all_sessions=EndAllSessions(clock=clock, gate=gate, sessions=ports.sessions),
         change_password=ChangePassword(
             rules=rules, clock=clock, passwords=ports.passwords, replace=replace, audit=ports.audit
         ),
         reset_password=ResetPassword(rules=rules, clock=clock, passwords=ports.passwords, replace=replace),
         show_me=ShowMe(users=ports.users),
         change_me=ChangeMe(clock=clock, contacts=ports.contacts, users=ports.users),
-        delete_me=DeleteMe(rules=rules, clock=clock, users=ports.users, gate=gate, queue=jobs.queue),
+        delete_me=DeleteMe(clock=clock, users=ports.users, gate=gate, queue=jobs.queue),
         export_me=ExportMe(held=ports.exports),
         access_tokens=ports.access_tokens,
         inbox=ports.inbox,
         list_users=ListUsers(clock=clock, operators=ports.operators),
         find_user=FindUser(clock=clock, contacts=ports.contacts, users=ports.users, operators=ports.operators),
         create_user=CreateUser(clock=clock, contacts=ports.contacts, operators=ports.operators),
-        suspend_user=SuspendUser(rules=rules, clock=clock, operators=ports.operators, gate=gate),
+        suspend_user=SuspendUser(clock=clock, operators=ports.operators, gate=gate),
         restore_user=RestoreUser(clock=clock, operators=ports.operators),
-        delete_user=DeleteUser(rules=rules, clock=clock, users=ports.users, gate=gate, queue=jobs.queue),
+        delete_user=DeleteUser(clock=clock, users=ports.users, gate=gate, queue=jobs.queue),
         show_user_sessions=ShowUserSessions(clock=clock, sessions=ports.sessions),
-        log_out_user=LogOutUser(rules=rules, clock=clock, sessions=ports.sessions, gate=gate),
+        log_out_user=LogOutUser(clock=clock, sessions=ports.sessions, gate=gate),
         list_audit=ListAudit(audit=ports.audit),
         list_keys=ListKeys(ring=ports.key_ring),
         rotate_keys=RotateKeys(clock=clock, ring=ports.key_ring, audit=ports.audit),
@@ -199,7 +206,7 @@ def _deliver_code(ports: AccountPorts, rules: AccountRules, clock: Clock) -> Del
 
 
 def account_handlers(ports: AccountPorts, jobs: JobPorts, rules: AccountRules, clock: Clock) -> Mapping[str, Handler]:
-    """Who keeps the promises of ports."""
+    """Who keeps the promises of accounts."""
     deliver = _deliver_code(ports, rules, clock)
     count = CountProof(
         rules=rules,

@@ -1,6 +1,5 @@
 """People: their numbers, profiles, codes, sessions, and what happened to them."""
 
-import re
 import secrets
 import unicodedata
 from collections.abc import Mapping
@@ -350,39 +349,3 @@ def clean_line(field_name: str, value: str | None) -> str | None:
     if len(line) > LONGEST[field_name]:
         raise Invalid.field(field_name, f"must have at most {LONGEST[field_name]} characters", "too_long")
     return line or None
-
-
-@dataclass(frozen=True, slots=True)
-class PasswordPolicy:
-    """A password never signs in alone here, a code follows: so length and a list decide, not composition."""
-
-    common: frozenset[str]
-    app_words: tuple[str, ...] = ("gemini", "chatroom")
-    shortest: int = 8
-    longest: int = 128
-
-    def accept(self, field_name: str, password: str, *, about: tuple[str | None, ...] = ()) -> str:
-        """The password in normal form C, in which it is hashed. `about`: what anybody may know of the user.
-
-        Raises `Invalid` (`too_short`, `too_long`, `too_common`, `guessable`).
-        """
-        text = unicodedata.normalize("NFC", password)
-        if len(text) < self.shortest:
-            raise Invalid.field(field_name, f"must have at least {self.shortest} characters", "too_short")
-        if len(text) > self.longest:
-            raise Invalid.field(field_name, f"must have at most {self.longest} characters", "too_long")
-        folded = text.casefold()
-        if folded in self.common:
-            raise Invalid.field(field_name, "is one of the most used passwords", "too_common")
-        if _guessable(folded, (*self.app_words, *about)):
-            raise Invalid.field(field_name, "is too close to what is known about you or this app", "guessable")
-        return text
-
-
-def _guessable(folded: str, words: tuple[str | None, ...]) -> bool:
-    """It is a part of such a word, or what is left of it without the word is too short to be one."""
-    for word in words:
-        for part in re.split(r"[@\s.+]+", word.casefold()) if word else ():
-            if folded in part or (len(part) >= 4 and part in folded and len(folded) - len(part) < 4):
-                return True
-    return False

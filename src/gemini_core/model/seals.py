@@ -29,7 +29,7 @@ class SealRing:
         self.newest = next(reversed(self._roots))
 
     def seal(self, use: str, message: bytes, kid: int | None = None) -> bytes:
-        """The seal on a message, 32 bytes, under the key for this use. An unknown `kid` gives a seal that fits nothing."""
+        """The seal on a message, 32 bytes, under the key for this use. An unknown `kid` gives one that fits nothing."""
         root = self._roots.get(self.newest if kid is None else kid)
         if root is None:
             return secrets.token_bytes(MAC_BYTES)

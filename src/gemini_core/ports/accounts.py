@@ -5,7 +5,7 @@ away.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Protocol
 
 from gemini_core.model.accounts import (
@@ -193,8 +193,8 @@ class Limits(Protocol):
         """The code that was sent for this token was typed in: its units of the budgets count as proven."""
         ...
 
-    def end(self, ended: Ended, *, lasting: timedelta) -> None:
-        """From here on these access tokens are refused by every process; remembered for as long as they live."""
+    def end(self, ended: Ended) -> None:
+        """From here on these access tokens are refused by every process; remembered for as long as any lives."""
         ...
 
     def figures(self, *, now: datetime) -> Sequence[BudgetFigures]:

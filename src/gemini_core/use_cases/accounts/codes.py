@@ -1,14 +1,13 @@
-"""Signing up, codes, and what a right one leads to."""
+"""Asking for codes, and sending them."""
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from secrets import token_hex, token_urlsafe
+from secrets import token_hex
 from unicodedata import normalize
 
-from gemini_core.errors import Invalid, RateLimited, Refused, Unauthenticated, Unavailable
+from gemini_core.errors import RateLimited, Unauthenticated, Unavailable
 from gemini_core.model.accounts import (
-    Attempt,
     AuditEvent,
     ChallengeId,
     Client,
@@ -16,24 +15,17 @@ from gemini_core.model.accounts import (
     MobileNumber,
     NewChallenge,
     Outcome,
-    Profile,
-    Proven,
     Purpose,
-    Signup,
     SignupId,
-    Tokens,
     TooSoon,
-    User,
-    clean_line,
     code_text,
     masked,
     new_code,
 )
-from gemini_core.model.ids import JobId, SessionId, UserId, uuid7
-from gemini_core.model.limits import Ended, Rule, Take
-from gemini_core.model.seals import code_seal, new_challenge_id, reset_token
+from gemini_core.model.ids import JobId, uuid7
+from gemini_core.model.limits import Rule, Take
+from gemini_core.model.seals import code_seal, new_challenge_id
 from gemini_core.ports.accounts import (
-    AccessTokens,
     AuditLog,
     Challenges,
     Contacts,
@@ -42,64 +34,10 @@ from gemini_core.ports.accounts import (
     PasswordHasher,
     Passwords,
     SendFailed,
-    Users,
 )
 from gemini_core.ports.clock import Clock
 from gemini_core.ports.jobs import JobQueue
-from gemini_core.use_cases.accounts.rules import AccountRules, Gate, rate_limited, tokens_of
-
-
-@dataclass(frozen=True, slots=True)
-class SignedUp:
-    """What a sign-up left waiting. It says nothing of whether the number has an account."""
-
-    signup_id: SignupId
-    mobile_number: str
-    profile: Profile
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignUp:
-    """A profile waits for its number to be proven by whoever gave it; until then nothing is an account.
-
-    For a number that has an account already everything looks the same, and nothing of the account changes.
-    """
-
-    rules: AccountRules
-    clock: Clock
-    contacts: Contacts
-    gate: Gate
-    hasher: PasswordHasher
-    users: Users
-
-    def __call__(
-        self,
-        client: Client,
-        mobile_number: str,
-        *,
-        name: str | None = None,
-        email: str | None = None,
-        username: str | None = None,
-        password: str | None = None,
-    ) -> SignedUp:
-        """Raises `Invalid`, `RateLimited`, `Unavailable`."""
-        now = self.clock.now()
-        number = served(self.contacts.number(mobile_number), self.rules)
-        profile = clean_profile(self.contacts, name=name, email=email, username=username)
-        if password is not None:
-            about = (number.e164, profile.name, profile.email, profile.username)
-            password = self.rules.passwords.accept("password", password, about=about)
-        self.gate.admit(self.rules.pace("signup", client), now=now)
-        signup = Signup(
-            id=SignupId(token_urlsafe(16)),
-            mobile_number=number.e164,
-            network=client.network,
-            profile=profile,
-            password_hash=None if password is None else self.hasher.hash(password),
-            created_at=now,
-        )
-        self.users.sign_up(signup, ip=client.ip)
-        return SignedUp(signup.id, number.e164, profile)
+from gemini_core.use_cases.accounts.rules import AccountRules, rate_limited, served
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +48,30 @@ class CodeSent:
     expires_in: int
     resend_after: int
     code: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckPassword:
+    """A password is checked against the account's, or a pending sign-up's; it takes as long where there is none."""
+
+    passwords: Passwords
+    hasher: PasswordHasher
+    audit: AuditLog
+
+    def __call__(
+        self, client: Client, number: MobileNumber, signup: SignupId | None, password: str, *, now: datetime
+    ) -> Credentials | None:
+        """The credentials it fits, or None. Raises `Unavailable`."""
+        kept = self.passwords.of_number(number.e164, client, signup, now=now)
+        text = normalize("NFC", password)
+        if not self.hasher.matches(kept.password_hash if kept else None, text):
+            note = AuditEvent(event="password.wrong", at=now, number=masked(number.e164), ip=client.ip)
+            self.audit.note(note)
+            return None
+        assert kept is not None
+        if kept.user_id and self.hasher.is_weak(kept.password_hash):
+            self.passwords.rehash(kept, self.hasher.hash(text))
+        return kept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +137,7 @@ class SendCode:
     clock: Clock
     contacts: Contacts
     limits: Limits
-    check: "CheckPassword"
+    check: CheckPassword
     challenges: Challenges
     queue: JobQueue
     at_once: DeliverCode | None = None
@@ -250,101 +212,6 @@ class SendCode:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CheckPassword:
-    """A password is checked against the account's, or a pending sign-up's; it takes as long where there is none."""
-
-    passwords: Passwords
-    hasher: PasswordHasher
-    audit: AuditLog
-
-    def __call__(
-        self, client: Client, number: MobileNumber, signup: SignupId | None, password: str, *, now: datetime
-    ) -> Credentials | None:
-        """The credentials it fits, or None. Raises `Unavailable`."""
-        kept = self.passwords.of_number(number.e164, client, signup, now=now)
-        text = normalize("NFC", password)
-        if not self.hasher.matches(kept.password_hash if kept else None, text):
-            note = AuditEvent(event="password.wrong", at=now, number=masked(number.e164), ip=client.ip)
-            self.audit.note(note)
-            return None
-        assert kept is not None
-        if kept.user_id and self.hasher.is_weak(kept.password_hash):
-            self.passwords.rehash(kept, self.hasher.hash(text))
-        return kept
-
-
-@dataclass(frozen=True, slots=True)
-class Welcome:
-    """Signed in."""
-
-    tokens: Tokens
-    user: User
-
-
-@dataclass(frozen=True, slots=True)
-class ResetGrant:
-    """The right to set a new password, once. `expires_in`: seconds."""
-
-    reset_token: str
-    expires_in: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerifyCode:
-    """A code that is right, in time and the first one signs in, or allows a new password, as it was asked for.
-
-    The first proof of a number makes its account. Everything else is one and the same refusal.
-    """
-
-    rules: AccountRules
-    clock: Clock
-    contacts: Contacts
-    gate: Gate
-    challenges: Challenges
-    tokens: AccessTokens
-    queue: JobQueue
-
-    def __call__(
-        self,
-        client: Client,
-        code: str,
-        *,
-        challenge_id: str | None = None,
-        mobile_number: str | None = None,
-        request_id: str = "",
-    ) -> Welcome | ResetGrant:
-        """Raises `Refused` (`invalid-otp`), `Invalid`, `RateLimited`, `Unavailable`."""
-        now = self.clock.now()
-        if (challenge_id is None) == (mobile_number is None):
-            raise Invalid.field("challenge_id", "either this or mobile_number must be given", "missing")
-        number = None if mobile_number is None else self.contacts.number(mobile_number).e164
-        self.gate.admit(self.rules.pace("verify", client), now=now)
-        challenge = self.challenges.find(number, client, now=now) if number else ChallengeId(challenge_id or "")
-        if challenge is None:
-            raise refused()
-        attempt = Attempt(
-            challenge_id=challenge,
-            mac=code_seal(self.rules.ring, challenge, code),
-            client=client,
-            user_id=UserId(uuid7(now)),
-            session_id=SessionId(uuid7(now)),
-            job=JobId(uuid7(now)),
-            request_id=request_id,
-            now=now,
-        )
-        outcome = self.challenges.redeem(attempt)
-        if outcome is None:
-            raise refused()
-        self.queue.nudge(attempt.job)
-        if isinstance(outcome, Proven):
-            token = reset_token(self.rules.ring, outcome.challenge_id)
-            return ResetGrant(token, int(self.rules.policy.reset_lives.total_seconds()))
-        if outcome.displaced:
-            self.gate.end(Ended(outcome.user.id, outcome.displaced), self.rules.policy)
-        return Welcome(tokens_of(outcome.session, self.rules, self.tokens), outcome.user)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class CountProof:
     """A code that was typed in did not go astray: the budgets of its country and network have it back."""
 
@@ -361,24 +228,3 @@ class CountProof:
             number = self.contacts.number(sent.mobile_number)
             taken = self.rules.sends.demand(self.rules.ring, number, sent.network, sent.reservation)
             self.limits.prove(taken, now=self.clock.now())
-
-
-def refused() -> Refused:
-    """The one answer to every code that is not right."""
-    return Refused("The code is not valid. Ask for a new one.", code="invalid-otp")
-
-
-def served(number: MobileNumber, rules: AccountRules) -> MobileNumber:
-    """The number, if codes go to its country. Raises `Invalid`."""
-    if not rules.sends.serves(number.country):
-        raise Invalid.field("mobile_number", "is of a country that is not served", "country_not_served")
-    return number
-
-
-def clean_profile(contacts: Contacts, *, name: str | None, email: str | None, username: str | None) -> Profile:
-    """The profile as it is kept. Raises `Invalid`."""
-    return Profile(
-        name=clean_line("name", name),
-        email=contacts.email(email) if email else None,
-        username=clean_line("username", username),
-    )

@@ -12,8 +12,8 @@ from gemini_core.model.requests import Page
 from gemini_core.ports.accounts import AuditLog, Contacts, KeyRing, Limits, Operators, Sessions, Users
 from gemini_core.ports.clock import Clock
 from gemini_core.ports.jobs import JobQueue
-from gemini_core.use_cases.accounts.codes import clean_profile
-from gemini_core.use_cases.accounts.rules import AccountRules, Gate
+from gemini_core.use_cases.accounts.rules import Gate
+from gemini_core.use_cases.accounts.signing_in import clean_profile
 
 Position = tuple[str, ...] | None
 
@@ -96,7 +96,6 @@ class CreateUser:
 class SuspendUser:
     """A suspended user is signed out everywhere at once and cannot sign in."""
 
-    rules: AccountRules
     clock: Clock
     operators: Operators
     gate: Gate
@@ -104,7 +103,7 @@ class SuspendUser:
     def __call__(self, user: UserId, *, operator: str) -> None:
         """Raises `NotFound`."""
         ended = self.operators.suspend(user, operator=operator, now=self.clock.now())
-        self.gate.end(ended, self.rules.policy)
+        self.gate.end(ended)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +122,6 @@ class RestoreUser:
 class DeleteUser:
     """Operators delete an account as its owner would."""
 
-    rules: AccountRules
     clock: Clock
     users: Users
     gate: Gate
@@ -134,7 +132,7 @@ class DeleteUser:
         now = self.clock.now()
         job = JobId(uuid7(now))
         ended = self.users.close(user, by=None, ip=None, operator=operator, job=job, request_id="", now=now)
-        self.gate.end(ended, self.rules.policy)
+        self.gate.end(ended)
         self.queue.nudge(job)
 
 
@@ -154,7 +152,6 @@ class ShowUserSessions:
 class LogOutUser:
     """Operators sign a user out everywhere."""
 
-    rules: AccountRules
     clock: Clock
     sessions: Sessions
     gate: Gate
@@ -162,7 +159,7 @@ class LogOutUser:
     def __call__(self, user: UserId, *, operator: str) -> None:
         """Raises `NotFound`."""
         ended = self.sessions.end_all(user, ip=None, now=self.clock.now(), operator=operator)
-        self.gate.end(ended, self.rules.policy)
+        self.gate.end(ended)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

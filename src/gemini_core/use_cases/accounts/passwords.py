@@ -13,14 +13,14 @@ from gemini_core.model.seals import read_reset_token
 from gemini_core.ports.accounts import AuditLog, OtpSender, PasswordHasher, Passwords, SendFailed, Users
 from gemini_core.ports.clock import Clock
 from gemini_core.ports.jobs import JobQueue
-from gemini_core.use_cases.accounts.rules import AccountRules, Gate
+from gemini_core.use_cases.accounts.rules import AcceptPassword, AccountRules, Gate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplacePassword:
     """A new password ends every other session and voids every code under way, and the user is told."""
 
-    rules: AccountRules
+    accept: AcceptPassword
     passwords: Passwords
     hasher: PasswordHasher
     gate: Gate
@@ -29,25 +29,20 @@ class ReplacePassword:
     def __call__(
         self, by: Caller | ChallengeId, user: User, password: str, client: Client, request_id: str, now: datetime
     ) -> None:
-        """Raises `Unauthenticated` if what allowed it is gone by now."""
+        """Raises `Invalid`; `Unauthenticated` if what allowed it is gone by now."""
+        accepted = self.accept("new_password", password, user.mobile_number, user.profile)
         job = JobId(uuid7(now))
         ended = self.passwords.change(
             by,
-            self.hasher.hash(password),
+            self.hasher.hash(accepted),
             version=user.credential_version,
             ip=client.ip,
             job=job,
             request_id=request_id,
             now=now,
         )
-        self.gate.end(ended, self.rules.policy)
+        self.gate.end(ended)
         self.queue.nudge(job)
-
-    def accept(self, user: User, password: str) -> str:
-        """The password, if the policy has nothing against it. Raises `Invalid`."""
-        profile = user.profile
-        about = (user.mobile_number, profile.name, profile.email, profile.username)
-        return self.rules.passwords.accept("new_password", password, about=about)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +61,6 @@ class ChangePassword:
         """Raises `Invalid`, `Unauthenticated` (`invalid-credentials`), `RateLimited`, `Forbidden`."""
         now, policy = self.clock.now(), self.rules.policy
         user, session, password_hash = self.passwords.of_caller(caller, now=now)
-        accepted = self.replace.accept(user, new_password)
         if password_hash is None:
             if now - session.created_at > policy.step_up:
                 raise Forbidden("Sign in with a code again to set a password.", code="sign-in-again")
@@ -74,7 +68,7 @@ class ChangePassword:
             raise Invalid.field("current_password", "is needed where a password is set", "missing")
         else:
             self._check(caller, client, password_hash, current_password, now)
-        self.replace(caller, user, accepted, client, request_id, now)
+        self.replace(caller, user, new_password, client, request_id, now)
 
     def _check(self, caller: Caller, client: Client, password_hash: str, password: str, now: datetime) -> None:
         """Counted before it is compared, and given back if it was right."""
@@ -113,8 +107,7 @@ class ResetPassword:
             raise Unauthenticated("This reset token is no longer good.", code="invalid-reset-token")
         self.replace.gate.admit(self.rules.pace("reset", client), now=now)
         user = self.passwords.of_reset(ChallengeId(challenge), now=now)
-        accepted = self.replace.accept(user, new_password)
-        self.replace(ChallengeId(challenge), user, accepted, client, request_id, now)
+        self.replace(ChallengeId(challenge), user, new_password, client, request_id, now)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from gemini_core.model.ids import JobId, UserId, uuid7
 from gemini_core.ports.accounts import AccountExport, Contacts, Users
 from gemini_core.ports.clock import Clock
 from gemini_core.ports.jobs import JobQueue
-from gemini_core.use_cases.accounts.rules import AccountRules, Gate
+from gemini_core.use_cases.accounts.rules import Gate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,6 @@ class ChangeMe:
 class DeleteMe:
     """Users leave: signed out everywhere and unknown at once; everything else is erased by a promise."""
 
-    rules: AccountRules
     clock: Clock
     users: Users
     gate: Gate
@@ -60,7 +59,7 @@ class DeleteMe:
         ended = self.users.close(
             caller.user_id, by=caller.session_id, ip=client.ip, job=job, request_id=request_id, now=now
         )
-        self.gate.end(ended, self.rules.policy)
+        self.gate.end(ended)
         self.queue.nudge(job)
 
 

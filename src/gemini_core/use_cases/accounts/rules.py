@@ -1,5 +1,6 @@
 """What the verbs of accounts share: the installation's promises, and the gate that requests pass."""
 
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -8,11 +9,12 @@ from math import ceil
 from secrets import token_hex
 from uuid import uuid5
 
-from gemini_core.errors import RateLimited, Unavailable
-from gemini_core.model.accounts import AccessClaims, AccountPolicy, Client, PasswordPolicy, Session, Tokens
+from gemini_core.errors import Invalid, RateLimited, Unavailable
+from gemini_core.model.accounts import AccessClaims, AccountPolicy, Client, MobileNumber, Profile, Session, Tokens
 from gemini_core.model.limits import MINUTE, Ended, Refusal, Rule, SendLimits, Take, Taken
+from gemini_core.model.passwords import PasswordPolicy
 from gemini_core.model.seals import RefreshClaims, SealRing, refresh_token
-from gemini_core.ports.accounts import AccessTokens, Limits
+from gemini_core.ports.accounts import AccessTokens, BreachedPasswords, Limits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,15 +33,37 @@ class AccountRules:
 
 
 @dataclass(frozen=True, slots=True)
+class AcceptPassword:
+    """A new password is long enough, none of the common ones, not guessable, and known from no breach elsewhere."""
+
+    policy: PasswordPolicy
+    breached: BreachedPasswords | None = None
+
+    def __call__(self, field_name: str, password: str, number: str, profile: Profile) -> str:
+        """The password as it is to be hashed. Raises `Invalid`."""
+        about = (number, profile.name, profile.email, profile.username)
+        accepted = self.policy.accept(field_name, password, about=about)
+        if self.breached is not None and self.breached.holds(accepted):
+            raise Invalid.field(field_name, "is known from a breach of another service", "breached")
+        return accepted
+
+
+@dataclass(frozen=True, slots=True)
 class Gate:
-    """Limits that go on without their store: each process then counts for itself, and nothing stays open."""
+    """Limits that go on without their store: each process then counts for itself, and nothing stays open.
+
+    What ended while the store was away is told to it when it is back.
+    """
 
     limits: Limits
     fallback: Limits
+    _untold: deque[Ended] = field(default_factory=lambda: deque(maxlen=10_000))
 
     def admit(self, take: Take, *, now: datetime, unknown: Callable[[], bool] = lambda: False) -> Taken:
         """Raises `RateLimited`. `unknown` answers whether the session has ended while the store cannot."""
         try:
+            if self._untold:
+                self._tell()
             taken = self.limits.take(take, now=now)
         except Unavailable:
             taken = self.fallback.take(take, now=now)
@@ -55,11 +79,21 @@ class Gate:
             with suppress(Unavailable):
                 limits.give_back(take)
 
-    def end(self, ended: Ended, policy: AccountPolicy) -> None:
+    def end(self, ended: Ended) -> None:
         """Tell every process. Without the store they ask the database, which knows."""
-        for limits in (self.fallback, self.limits):
-            with suppress(Unavailable):
-                limits.end(ended, lasting=policy.access_lives)
+        self.fallback.end(ended)
+        self._untold.append(ended)
+        with suppress(Unavailable):
+            self._tell()
+
+    def _tell(self) -> None:
+        while self._untold:
+            ended = self._untold.popleft()
+            try:
+                self.limits.end(ended)
+            except Unavailable:
+                self._untold.append(ended)
+                raise
 
 
 def rate_limited(refusal: Refusal) -> RateLimited:
@@ -88,3 +122,10 @@ def tokens_of(session: Session, rules: AccountRules, signer: AccessTokens) -> To
     )
     refresh = refresh_token(rules.ring, RefreshClaims(session.id, session.counter))
     return Tokens(signer.issue(claims), refresh, int(lives.total_seconds()))
+
+
+def served(number: MobileNumber, rules: AccountRules) -> MobileNumber:
+    """The number, if codes go to its country. Raises `Invalid`."""
+    if not rules.sends.serves(number.country):
+        raise Invalid.field("mobile_number", "is of a country that is not served", "country_not_served")
+    return number

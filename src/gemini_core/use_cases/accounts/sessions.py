@@ -57,7 +57,7 @@ class Refresh:
         if isinstance(rotated, Session):
             return tokens_of(rotated, self.rules, self.tokens)
         if isinstance(rotated, Reused):
-            self.gate.end(Ended(rotated.user_id, (rotated.session_id,)), self.rules.policy)
+            self.gate.end(Ended(rotated.user_id, (rotated.session_id,)))
         raise self._refused()
 
     @staticmethod
@@ -81,7 +81,6 @@ class ListSessions:
 class EndSession:
     """Users end any session of their own, on every process at once; somebody else's is not there."""
 
-    rules: AccountRules
     clock: Clock
     gate: Gate
     sessions: Sessions
@@ -89,14 +88,13 @@ class EndSession:
     def __call__(self, caller: Caller, client: Client, session: SessionId) -> None:
         """Raises `NotFound`."""
         ended = self.sessions.end(caller.user_id, session, ip=client.ip, now=self.clock.now())
-        self.gate.end(ended, self.rules.policy)
+        self.gate.end(ended)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndAllSessions:
     """Users sign out everywhere; what was being signed in meanwhile is out too."""
 
-    rules: AccountRules
     clock: Clock
     gate: Gate
     sessions: Sessions
@@ -104,4 +102,4 @@ class EndAllSessions:
     def __call__(self, caller: Caller, client: Client) -> None:
         """Raises `NotFound`."""
         ended = self.sessions.end_all(caller.user_id, ip=client.ip, now=self.clock.now())
-        self.gate.end(ended, self.rules.policy)
+        self.gate.end(ended)
