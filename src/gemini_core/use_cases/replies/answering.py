@@ -9,11 +9,9 @@ from typing import TypeVar
 from gemini_core.errors import Unavailable
 from gemini_core.model.billing import Plans
 from gemini_core.model.chat import ReplyError, Status, Usage
-from gemini_core.model.context import due_for_summary, prompt_for
 from gemini_core.model.ids import JobId, MessageId
-from gemini_core.model.jobs import Backoff, Lease, NewJob
-from gemini_core.model.notes import summary_job, title_job
-from gemini_core.model.replies import Answer, Conversation, ModelFailure, Timeouts
+from gemini_core.model.jobs import Backoff, Lease
+from gemini_core.model.replies import Answer, Conversation, ModelFailure, Timeouts, prompt_for
 from gemini_core.ports.clock import Clock
 from gemini_core.ports.jobs import JobRepo
 from gemini_core.ports.replies import LLMClient, ReplyFeed, ReplyRepo
@@ -22,9 +20,8 @@ from gemini_core.use_cases.jobs import Stop
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
-# More turns than this are never told.
+# More turns than this never fit any model's budget.
 MOST_TURNS = 400
-BYTES_PER_TOKEN = 4
 # Seconds between two tries to store an answer while the store is away.
 STORE_AGAIN = 1.0
 BROKEN = ReplyError("internal", "Something went wrong on our side. Please try again.", retryable=True)
@@ -32,15 +29,9 @@ BROKEN = ReplyError("internal", "Something went wrong on our side. Please try ag
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelChoice:
-    """How the model is asked: which one steps in when the room's own is overloaded, how long, how often.
-
-    `scribe`: which one writes titles and summaries; empty: the room's own; None: none does. `input_tokens`: what a
-    prompt may have at the most, whatever the plan allows.
-    """
+    """How the model is asked: which one steps in when the room's own is overloaded, how long, how often."""
 
     fallback: str = ""
-    scribe: str | None = None
-    input_tokens: int = 1_000_000
     timeouts: Timeouts = Timeouts()
     backoff: Backoff = Backoff()
 
@@ -78,8 +69,7 @@ class AnswerMessage:
 
     def work(self, lease: Lease, stop: Stop) -> Sequence[JobId]:
         """One try. No transaction is open while the model thinks."""
-        reach = BYTES_PER_TOKEN * max(self._tokens(plan) for plan in self.plans)
-        conversation = self.replies.begin(lease, history=MOST_TURNS, reach=reach)
+        conversation = self.replies.begin(lease, history=MOST_TURNS)
         if conversation is None:  # The room is gone, or the lease is: then this finishes nothing.
             return self.jobs.finish(lease) or ()
         draft = _Draft(self.choice.model_for(lease, conversation.room.model))
@@ -90,7 +80,7 @@ class AnswerMessage:
         except ModelFailure as failure:
             return self._failed(lease, failure, draft, stop)
         if draft.finish_reason is not None:
-            return self._finish(lease, _complete(draft), stop, self._notes(conversation, lease))
+            return self._finish(lease, _complete(draft), stop)
         if stop.handing_back:
             self.jobs.put_back(lease, after=timedelta(0), failed=False)
             return (lease.id,)
@@ -103,7 +93,8 @@ class AnswerMessage:
         return self._told(lease, self.replies.finish(lease, failed, now=self.clock.now()))
 
     def _listen(self, conversation: Conversation, lease: Lease, stop: Stop, draft: _Draft) -> None:
-        prompt = prompt_for(conversation, model=draft.model, context_tokens=self._tokens(conversation.plan))
+        plan = self.plans.named(conversation.plan)
+        prompt = prompt_for(conversation, model=draft.model, context_tokens=plan.context_tokens)
         for piece in self.llm.stream(prompt, timeouts=self._timeouts(lease), stopped=stop):
             draft.usage = piece.usage or draft.usage
             draft.finish_reason = piece.finish_reason or draft.finish_reason
@@ -113,19 +104,6 @@ class AnswerMessage:
                 draft.characters += len(text)
             if stop():
                 break
-
-    def _tokens(self, plan: str) -> int:
-        return min(self.plans.named(plan).context_tokens, self.choice.input_tokens)
-
-    def _notes(self, conversation: Conversation, lease: Lease) -> list[NewJob]:
-        """What is to be noted about the room now that it has this reply."""
-        room, notes = conversation.room, []
-        if not room.title:
-            notes.append(title_job(room.id, lease))
-        upto = due_for_summary(conversation, self._tokens(conversation.plan))
-        if upto is not None and self.choice.scribe is not None:
-            notes.append(summary_job(room.id, upto, lease))
-        return notes
 
     def _timeouts(self, lease: Lease) -> Timeouts:
         """What is left of the total time, but always time for a try."""
@@ -170,10 +148,9 @@ class AnswerMessage:
         steps_in = self.choice.fallback and failure.error.code == "overloaded" and lease.last_error != "overloaded"
         return 0.0 if pause is not None and steps_in else pause
 
-    def _finish(self, lease: Lease, answer: Answer, stop: Stop, then: Sequence[NewJob] = ()) -> Sequence[JobId]:
-        now = self.clock.now
+    def _finish(self, lease: Lease, answer: Answer, stop: Stop) -> Sequence[JobId]:
         return self._told(
-            lease, self._patiently(stop, lambda: self.replies.finish(lease, answer, now=now(), then=then))
+            lease, self._patiently(stop, lambda: self.replies.finish(lease, answer, now=self.clock.now()))
         )
 
     def _patiently(self, stop: Stop, store: Callable[[], T]) -> T:
