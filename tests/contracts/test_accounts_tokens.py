@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Engine
 from tests.contracts.account_worlds import NOW, after, at_once
 
-from adapters.jwt.ring import FixedRing, StoredRing
+from adapters.jwt.ring import FixedRing, Ring, StoredRing
 from adapters.jwt.tokens import JwtTokens
 from adapters.memory.operators import MemorySigningKeys
 from adapters.persistence.accounts.keys import SqlSigningKeys
@@ -78,6 +78,21 @@ def test_a_token_ends_when_it_says() -> None:
     assert tokens().read(token, now=after(599)) == CLAIMS
     with pytest.raises(Unauthenticated):
         tokens().read(token, now=after(600))
+
+
+def test_a_token_read_before_ends_no_later_than_any_other() -> None:
+    rings = iter([FixedRing(SEED)] * 3 + [FixedRing(bytes(32))] * 2)
+
+    class Changing:
+        def current(self, kid: str | None = None) -> Ring:
+            return next(rings).current(kid)
+
+    signer = JwtTokens(Changing(), issuer=US, audience=US)
+    token = signer.issue(CLAIMS)
+    assert signer.read(token, now=NOW) == CLAIMS
+    with pytest.raises(Unauthenticated):
+        signer.read(token, now=after(600))
+    assert is_refused(signer, token), "its key is gone"
 
 
 def unsigned() -> str:
