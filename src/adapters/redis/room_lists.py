@@ -19,6 +19,7 @@ from uuid import UUID
 from redis import Redis
 
 from adapters.redis.client import AWAY
+from adapters.redis.together import Script, Together
 from gemini_core.model.chat import Chatroom
 from gemini_core.model.ids import UserId
 from gemini_core.model.requests import Page
@@ -29,19 +30,19 @@ log = logging.getLogger(__name__)
 VERSION_LIVES = 120
 LIST_LIVES = 30
 
-CHANGE = """
+CHANGE = Script("""
 redis.call('DEL', KEYS[1])
 redis.call('HSET', KEYS[1], 'version', ARGV[1])
 redis.call('EXPIRE', KEYS[1], ARGV[2])
-"""
-KEEP = """
+""")
+KEEP = Script("""
 local version = redis.call('HGET', KEYS[1], 'version')
 if (version or '') ~= ARGV[1] then return 0 end
 if not version then redis.call('HSET', KEYS[1], 'version', ARGV[2]) end
 redis.call('HSET', KEYS[1], ARGV[3], ARGV[4])
 redis.call('EXPIRE', KEYS[1], ARGV[5])
 return 1
-"""
+""")
 
 
 class RedisRoomLists:
@@ -49,8 +50,7 @@ class RedisRoomLists:
 
     def __init__(self, client: "Redis") -> None:
         self._client = client
-        self._change = client.register_script(CHANGE)
-        self._keep = client.register_script(KEEP)
+        self._together = Together(client)
         self._unsettled: set[UserId] = set()
         self._lock = Lock()
 
@@ -67,14 +67,14 @@ class RedisRoomLists:
         page = make()
         try:
             arguments = [version or b"", secrets.token_bytes(8), key, _written(page), VERSION_LIVES]
-            self._keep(keys=[_key(owner)], args=arguments)
+            self._together.run(KEEP, [_key(owner)], arguments)
         except AWAY:
             log.debug("room list not kept")
         return page
 
     def changed(self, owner: UserId) -> None:
         try:
-            self._change(keys=[_key(owner)], args=[secrets.token_bytes(8), VERSION_LIVES])
+            self._together.run(CHANGE, [_key(owner)], [secrets.token_bytes(8), VERSION_LIVES])
         except AWAY:
             self._settle_later(owner)
 
@@ -94,7 +94,7 @@ class RedisRoomLists:
             if owner is None:
                 return
             try:
-                self._change(keys=[_key(owner)], args=[secrets.token_bytes(8), VERSION_LIVES])
+                self._together.run(CHANGE, [_key(owner)], [secrets.token_bytes(8), VERSION_LIVES])
             except AWAY:
                 time.sleep(0.1)
                 continue
