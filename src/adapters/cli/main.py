@@ -7,6 +7,7 @@ import click
 
 from adapters.cli import servers
 from adapters.cli.audit import audit
+from adapters.cli.jobs import jobs
 from adapters.cli.keys import keys
 from adapters.cli.subscriptions import subscriptions
 from adapters.cli.users import users
@@ -32,5 +33,5 @@ def cli() -> None:
     """A chat backend for Gemini. Every setting comes from the environment or from .env; see .env.example."""
 
 
-for command in (*servers.COMMANDS, users, keys, audit, subscriptions):
+for command in (*servers.COMMANDS, users, keys, audit, subscriptions, jobs):
     cli.add_command(command)
