@@ -8,18 +8,21 @@ from sqlalchemy import Engine, insert
 
 from adapters.memory.chat import MemoryChat, MemoryMessages, MemoryRooms, MemoryUsage
 from adapters.memory.jobs import MemoryJobs
+from adapters.memory.notes import MemoryNotes
 from adapters.memory.replies import MemoryReplies
 from adapters.memory.store import MemoryStore
 from adapters.persistence.chat.messages import SqlMessages
 from adapters.persistence.chat.rooms import SqlRooms
 from adapters.persistence.chat.usage import SqlUsage
 from adapters.persistence.jobs import SqlJobs
+from adapters.persistence.notes import SqlNotes
 from adapters.persistence.replies import SqlReplies
 from adapters.persistence.tables import users
 from gemini_core.errors import NotFound
 from gemini_core.model.chat import Chatroom
 from gemini_core.model.ids import ChatroomId, UserId, uuid7
 from gemini_core.ports.chat import MessageRepo, RoomRepo, UsageRepo
+from gemini_core.ports.notes import NoteRepo
 from gemini_core.ports.replies import ReplyRepo
 
 NOW = datetime(2026, 5, 17, 12, 0, tzinfo=UTC)
@@ -34,6 +37,7 @@ class ChatWorld:
     messages: MessageRepo
     replies: ReplyRepo
     usage: UsageRepo
+    notes: NoteRepo
     jobs: SqlJobs | MemoryJobs
     add_user: Callable[[str], UserId]
 
@@ -72,7 +76,15 @@ def memory_world() -> ChatWorld:
     store = MemoryStore()
     jobs = MemoryJobs(store)
     chat = MemoryChat(store, jobs, plan_of)
-    return ChatWorld(MemoryRooms(chat), MemoryMessages(chat), MemoryReplies(chat), MemoryUsage(chat), jobs, add_user)
+    return ChatWorld(
+        MemoryRooms(chat),
+        MemoryMessages(chat),
+        MemoryReplies(chat),
+        MemoryUsage(chat),
+        MemoryNotes(chat),
+        jobs,
+        add_user,
+    )
 
 
 def postgres_world(engine: Engine) -> ChatWorld:
@@ -88,5 +100,11 @@ def postgres_world(engine: Engine) -> ChatWorld:
         return user
 
     return ChatWorld(
-        SqlRooms(engine), SqlMessages(engine), SqlReplies(engine), SqlUsage(engine), SqlJobs(engine), add_user
+        SqlRooms(engine),
+        SqlMessages(engine),
+        SqlReplies(engine),
+        SqlUsage(engine),
+        SqlNotes(engine),
+        SqlJobs(engine),
+        add_user,
     )

@@ -246,7 +246,7 @@ def test_a_reply_is_final_once_and_its_job_is_gone(world: ChatWorld) -> None:
     room = world.room(author)
     sent = send(world, author, room.id)
     lease = claim(world, sent)
-    assert world.replies.begin(lease, history=10) is not None
+    assert world.replies.begin(lease, history=10, reach=10_000) is not None
     outcomes = at_once(50, lambda _: world.replies.finish(lease, DONE, now=NOW))
     assert sum(outcome is not None for outcome in outcomes) == 1
     reply = world.messages.show(author, room.id, sent.reply.id)
@@ -265,7 +265,7 @@ def test_a_late_finisher_whose_lease_was_taken_over_stores_nothing(world: ChatWo
     late = claim(world, sent, lease_for=timedelta(0))
     successor = claim(world, sent)
     assert (late.attempt, successor.attempt) == (1, 2)
-    assert world.replies.begin(late, history=10) is None
+    assert world.replies.begin(late, history=10, reach=10_000) is None
     assert world.replies.finish(late, replace(FAILED, content="late"), now=NOW) is None
     assert (
         world.replies.try_again(late, after=timedelta(0), error="late", billed=Usage(1, 1), model="m", now=NOW) is False
@@ -322,7 +322,7 @@ def test_the_conversation_for_a_reply_is_what_came_before_it(world: ChatWorld) -
         world.replies.finish(claim(world, sent), replace(DONE, content=f"a{number}"), now=NOW)
     last = send(world, author, room.id, "q3")
     send(world, author, room.id, "q4")
-    conversation = world.replies.begin(claim(world, last), history=4)
+    conversation = world.replies.begin(claim(world, last), history=4, reach=10_000)
     assert conversation is not None
     assert [turn.content for turn in conversation.turns] == ["a1", "q2", "a2", "q3"]
     assert (conversation.plan, conversation.reply.id, conversation.reply.attempt) == ("pro", last.reply.id, 1)
@@ -392,10 +392,10 @@ def test_deleting_a_room_takes_everything_along_and_gives_pending_units_back(wor
     done, working, waiting = (send(world, author, room.id) for _ in range(3))
     world.replies.finish(claim(world, done), DONE, now=NOW)
     lease = claim(world, working)
-    assert world.replies.begin(lease, history=1) is not None
+    assert world.replies.begin(lease, history=1, reach=10_000) is not None
     world.rooms.delete(author, room.id)
     assert world.jobs.unwanted([lease.token]) == {lease.token}
-    assert world.replies.begin(lease, history=1) is None
+    assert world.replies.begin(lease, history=1, reach=10_000) is None
     assert world.replies.finish(lease, DONE, now=NOW) is None
     assert world.jobs.due(limit=10) == []
     assert used(world, author) == 2

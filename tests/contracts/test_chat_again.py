@@ -90,7 +90,7 @@ def test_an_edited_message_and_what_came_after_it_are_kept_and_the_conversation_
     for gone in (second.message, second.reply, third.message, third.reply):
         assert world.messages.show(author, room.id, gone.id).superseded
     assert world.messages.show(author, room.id, second.message.id).content == "two"
-    begun = world.replies.begin(claim(world, again), history=10)
+    begun = world.replies.begin(claim(world, again), history=10, reach=10_000)
     assert begun is not None
     assert [turn.content for turn in begun.turns] == ["one", "Tea.", "zwei"]
     assert used(world, author) == 4

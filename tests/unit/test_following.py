@@ -44,7 +44,7 @@ class Scene:
         """Another worker takes it."""
         lease = self.world.jobs.claim(JobId(self.reply.id), lease_for=lease_for, now=NOW)
         assert lease is not None
-        assert self.world.replies.begin(lease, history=10)
+        assert self.world.replies.begin(lease, history=10, reach=10_000)
         return lease
 
     def say(self, lease: Lease, *pieces: str, start: int = 0) -> None:

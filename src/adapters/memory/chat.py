@@ -81,6 +81,18 @@ class MemoryChat:
         if day is not None:
             self.used[owner, day] -= 1
 
+    def bill(self, user: UserId, model: str, billed: Usage | None, now: datetime) -> None:
+        """Count what the provider billed."""
+        if billed is not None:
+            key = (user, now.date(), model, self.plan_of(user, now))
+            self.tokens[key] = self.tokens.get(key, Usage()) + billed
+
+    def conversation(self, room: ChatroomId, *, after: MessageId | None, upto: MessageId) -> list[Message]:
+        """The current messages of a room in order."""
+        messages = self.messages[room].values()
+        current = [m for m in messages if not m.superseded and (after is None or m.id > after) and m.id <= upto]
+        return sorted(current, key=lambda message: message.id)
+
     def drop(self, room: ChatroomId) -> None:
         """The room with everything in it."""
         for message in self.messages.pop(room, {}).values():
@@ -376,6 +388,17 @@ class NoRoomListCache:
 
     def changed(self, owner: UserId) -> None:
         return None
+
+
+def within(messages: Sequence[Message], turns: int, reach: int) -> list[Message]:
+    """The first so many turns, and none once they have `reach` bytes of text."""
+    found: list[Message] = []
+    for message in messages[:turns]:
+        if reach <= 0:
+            break
+        found.append(message)
+        reach -= len(message.content.encode())
+    return found
 
 
 def _current(message: Message) -> Message:

@@ -8,6 +8,7 @@ from time import sleep
 
 from adapters.memory.chat import MemoryChat, MemoryMessages, MemoryRooms, MemoryUsage, NoRoomListCache
 from adapters.memory.jobs import MemoryJobs
+from adapters.memory.notes import MemoryNotes
 from adapters.memory.queue import MemoryQueue
 from adapters.memory.replies import MemoryFeed, MemoryReplies
 from adapters.memory.store import MemoryStore
@@ -16,6 +17,7 @@ from gemini_core.core.jobs import JobPorts, JobRules, JobVerbs, job_verbs
 from gemini_core.model.billing import Plans
 from gemini_core.model.ids import JobId, UserId
 from gemini_core.ports.replies import LLMClient
+from gemini_core.use_cases.replies.answering import ModelChoice
 
 # Seconds between two sweeps for jobs that rested, and between two renewals of leases.
 TICK = 0.5
@@ -26,8 +28,13 @@ class EmbeddedChat(ChatVerbs, JobVerbs):
     """Chat and its jobs: `chat.send_message(author, room, "hi")`."""
 
 
-def chat(llm: LLMClient, *, plans: Plans | None = None, model: str = "model") -> EmbeddedChat:
-    """Chat on the memory adapters, with its worker running. Every user is known, and on the basic plan."""
+def chat(
+    llm: LLMClient, *, plans: Plans | None = None, model: str = "model", scribe: str | None = None
+) -> EmbeddedChat:
+    """Chat on the memory adapters, with its worker running. Every user is known, and on the basic plan.
+
+    `scribe`: the model that writes titles and summaries; without one, a room's title is the user's first words.
+    """
     store, queue = MemoryStore(), MemoryQueue()
     jobs = MemoryJobs(store)
     tables = MemoryChat(store, jobs, _basic)
@@ -35,13 +42,14 @@ def chat(llm: LLMClient, *, plans: Plans | None = None, model: str = "model") ->
         rooms=MemoryRooms(tables),
         messages=MemoryMessages(tables),
         replies=MemoryReplies(tables),
+        notes=MemoryNotes(tables),
         usage=MemoryUsage(tables),
         feed=MemoryFeed(),
         room_lists=NoRoomListCache(),
         llm=llm,
     )
     work = JobPorts(jobs=jobs, leases=jobs, ledger=jobs, queue=queue)
-    rules = ChatRules(plans=plans or Plans(), default_model=model)
+    rules = ChatRules(plans=plans or Plans(), default_model=model, choice=ModelChoice(scribe=scribe))
     handlers = chat_handlers(ports, work, rules, store.clock)
     verbs = EmbeddedChat(
         **vars(chat_verbs(ports, work, rules, store.clock)),

@@ -1,15 +1,15 @@
 """Replies in the process, while they are made and followed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from threading import Condition
 from uuid import UUID
 
-from adapters.memory.chat import MemoryChat
+from adapters.memory.chat import MemoryChat, within
 from gemini_core.model.chat import Chatroom, Message, Status, Usage
-from gemini_core.model.ids import ChatroomId, JobId, MessageId, UserId
-from gemini_core.model.jobs import Lease
+from gemini_core.model.ids import ChatroomId, JobId, MessageId
+from gemini_core.model.jobs import Lease, NewJob
 from gemini_core.model.replies import Answer, Conversation, FeedEvent
 
 
@@ -19,23 +19,30 @@ class MemoryReplies:
 
     chat: MemoryChat
 
-    def begin(self, lease: Lease, *, history: int) -> Conversation | None:
+    def begin(self, lease: Lease, *, history: int, reach: int) -> Conversation | None:
         chat = self.chat
         with chat.store.lock:
             if not chat.jobs.holds(lease):
                 return None
             room, reply = self._found(lease)
             chat.messages[room.id][reply.id] = reply = replace(reply, status=Status.GENERATING, attempt=lease.attempt)
-            before = [m for m in chat.messages[room.id].values() if m.id < reply.id and not m.superseded]
-            before.sort(key=lambda message: message.id)
-            plan = chat.plan_of(room.user_id, lease.trying_since)
-        turns = tuple(before[-history:])
-        return Conversation(user_id=room.user_id, room=room, plan=plan, reply=reply, turns=turns)
+            last = max((upto for upto in chat.summaries.get(room.id, {}) if upto < reply.id), default=None)
+            turns = chat.conversation(room.id, after=last, upto=MessageId(UUID(int=reply.id.int - 1)))
+            return Conversation(
+                user_id=room.user_id,
+                room=room,
+                plan=chat.plan_of(room.user_id, lease.trying_since),
+                reply=reply,
+                turns=tuple(reversed(within(turns[::-1], history, reach))),
+                summary="" if last is None else chat.summaries[room.id][last],
+            )
 
-    def finish(self, lease: Lease, answer: Answer, *, now: datetime) -> Sequence[JobId] | None:
+    def finish(
+        self, lease: Lease, answer: Answer, *, now: datetime, then: Iterable[NewJob] = ()
+    ) -> Sequence[JobId] | None:
         chat = self.chat
         with chat.store.lock:
-            nudge = chat.jobs.finish(lease)
+            nudge = chat.jobs.finish(lease, then=then)
             if nudge is None:
                 return None
             room, reply = self._found(lease)
@@ -51,7 +58,7 @@ class MemoryReplies:
             )
             if answer.give_back:
                 chat.give_back(reply.id, room.user_id)
-            self._bill(room.user_id, answer.model, answer.billed, now)
+            chat.bill(room.user_id, answer.model, answer.billed, now)
             return nudge
 
     def try_again(
@@ -61,17 +68,12 @@ class MemoryReplies:
             if not self.chat.jobs.put_back(lease, after=after, failed=True, error=error):
                 return False
             room, _ = self._found(lease)
-            self._bill(room.user_id, model, billed, now)
+            self.chat.bill(room.user_id, model, billed, now)
             return True
 
     def _found(self, lease: Lease) -> tuple[Chatroom, Message]:
         room = self.chat.rooms[ChatroomId(lease.lane or UUID(int=0))]
         return room, self.chat.messages[room.id][MessageId(lease.id)]
-
-    def _bill(self, user: UserId, model: str, billed: Usage | None, now: datetime) -> None:
-        if billed is not None:
-            key = (user, now.date(), model, self.chat.plan_of(user, now))
-            self.chat.tokens[key] = self.chat.tokens.get(key, Usage()) + billed
 
 
 @dataclass(frozen=True, slots=True)

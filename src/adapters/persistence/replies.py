@@ -1,19 +1,21 @@
 """The worker's side of replies in PostgreSQL."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import Connection, Engine, bindparam, select, text, update
+from sqlalchemy import Engine, bindparam, text, update
 
-from adapters.persistence.chat.rows import GIVE_BACK, MESSAGE_COLUMNS, PLAN, ROOM, message_of, room_of
+from adapters.persistence.chat.rows import GIVE_BACK, PLAN, ROOM, message_of, room_of, stretch_of
+from adapters.persistence.chat.usage import bill
 from adapters.persistence.engine import transaction
 from adapters.persistence.jobs import finish_job, put_job_back
 from adapters.persistence.tables import messages
 from gemini_core.model.chat import Usage
 from gemini_core.model.ids import JobId, UserId
-from gemini_core.model.jobs import Lease
+from gemini_core.model.jobs import Lease, NewJob
 from gemini_core.model.replies import Answer, Conversation
 
 BEGIN = text(
@@ -26,21 +28,16 @@ BEGIN = text(
 BEGUN = text(
     f"SELECT r.user_id, {PLAN} AS plan FROM chatrooms r JOIN users u ON u.id = r.user_id WHERE r.id = :room"  # noqa: S608
 )
-HISTORY = (
-    select(*MESSAGE_COLUMNS)
-    .where(messages.c.chatroom_id == bindparam("room"), messages.c.id <= bindparam("reply"), ~messages.c.superseded)
-    .order_by(messages.c.id.desc())
-    .limit(bindparam("limit"))
+HISTORY = stretch_of(
+    messages.c.chatroom_id == bindparam("room"),
+    messages.c.id > bindparam("after"),
+    messages.c.id <= bindparam("reply"),
+    order=messages.c.id.desc(),
 )
-BILL = text(
-    f"""
-    INSERT INTO token_usage AS t (user_id, day, model, plan, prompt_tokens, output_tokens, calls)
-    SELECT r.user_id, :day, :model, {PLAN}, :prompt_tokens, :output_tokens, 1
-    FROM chatrooms r JOIN users u ON u.id = r.user_id WHERE r.id = :room
-    ON CONFLICT (user_id, day, model, plan) DO UPDATE SET prompt_tokens = t.prompt_tokens + excluded.prompt_tokens,
-        output_tokens = t.output_tokens + excluded.output_tokens, calls = t.calls + 1
-    """  # noqa: S608
+SUMMARY = text(
+    "SELECT upto, content FROM summaries WHERE chatroom_id = :room AND upto < :reply ORDER BY upto DESC LIMIT 1"
 )
+BEGINNING = UUID(int=0)
 FINAL = (
     update(messages)
     .where(messages.c.chatroom_id == bindparam("room"), messages.c.id == bindparam("reply"))
@@ -62,33 +59,39 @@ class SqlReplies:
 
     engine: Engine
 
-    def begin(self, lease: Lease, *, history: int) -> Conversation | None:
+    def begin(self, lease: Lease, *, history: int, reach: int) -> Conversation | None:
         with transaction(self.engine) as connection:
             room_id = connection.execute(BEGIN, {"id": lease.id, "token": lease.token}).scalar_one_or_none()
             if room_id is None:
                 return None
             owner = connection.execute(BEGUN, {"room": room_id, "now": lease.trying_since}).one()
             room = connection.execute(ROOM, {"room": room_id, "owner": owner.user_id}).one()
-            rows = connection.execute(HISTORY, {"room": room_id, "reply": lease.id, "limit": history + 1})
+            last = connection.execute(SUMMARY, {"room": room_id, "reply": lease.id}).one_or_none()
+            after, summary = (BEGINNING, "") if last is None else (last.upto, last.content)
+            key = {"room": room_id, "reply": lease.id, "after": after}
+            rows = connection.execute(HISTORY, {**key, "limit": history + 1, "reach": reach})
             reply, *turns = [message_of(row) for row in rows]
         return Conversation(
             user_id=UserId(owner.user_id),
             room=room_of(room),
             plan=owner.plan,
             reply=reply,
+            summary=summary,
             turns=tuple(reversed(turns)),
         )
 
-    def finish(self, lease: Lease, answer: Answer, *, now: datetime) -> Sequence[JobId] | None:
+    def finish(
+        self, lease: Lease, answer: Answer, *, now: datetime, then: Iterable[NewJob] = ()
+    ) -> Sequence[JobId] | None:
         with transaction(self.engine) as connection:
-            nudge = finish_job(connection, lease)
+            nudge = finish_job(connection, lease, then)
             if nudge is None:
                 return None
             key = {"room": lease.lane, "reply": lease.id}
             connection.execute(FINAL, {**key, **_final(answer, now)})
             if answer.give_back:
                 connection.execute(GIVE_BACK, key)
-            _bill(connection, lease, answer.model, answer.billed, now)
+            bill(connection, lease.lane, answer.model, answer.billed, now)
             return nudge
 
     def try_again(
@@ -97,23 +100,11 @@ class SqlReplies:
         with transaction(self.engine) as connection:
             if not put_job_back(connection, lease, after=after, failed=True, error=error):
                 return False
-            _bill(connection, lease, model, billed, now)
+            bill(connection, lease.lane, model, billed, now)
             return True
 
 
-def _bill(connection: Connection, lease: Lease, model: str, billed: Usage | None, now: datetime) -> None:
-    if billed is not None:
-        connection.execute(
-            BILL,
-            {
-                "room": lease.lane,
-                "day": now.date(),
-                "now": now,
-                "model": model,
-                "prompt_tokens": billed.prompt_tokens,
-                "output_tokens": billed.output_tokens,
-            },
-        )
+
 
 
 def _final(answer: Answer, now: datetime) -> dict[str, Any]:

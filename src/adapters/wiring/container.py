@@ -23,6 +23,7 @@ from adapters.persistence.chat.messages import SqlMessages
 from adapters.persistence.chat.rooms import SqlRooms
 from adapters.persistence.chat.usage import SqlUsage
 from adapters.persistence.jobs import SqlJobs
+from adapters.persistence.notes import SqlNotes
 from adapters.persistence.replies import SqlReplies
 from adapters.queue.celery import Celery, CeleryQueue
 from adapters.queue.celery import create as celery_app
@@ -49,6 +50,8 @@ def policy(settings: Settings) -> Policy:
             default_model=settings.gemini_model,
             choice=ModelChoice(
                 fallback=settings.gemini_fallback_model,
+                # The demo model would only say again that it is one.
+                scribe=settings.gemini_small_model if settings.gemini_api_key else None,
                 timeouts=Timeouts(
                     first=settings.gemini_first_chunk_timeout,
                     between=settings.gemini_chunk_timeout,
@@ -106,6 +109,7 @@ class Container(DeclarativeContainer):
     rooms = ThreadSafeSingleton(SqlRooms, database)
     messages = ThreadSafeSingleton(SqlMessages, database)
     replies = ThreadSafeSingleton(SqlReplies, database)
+    notes = ThreadSafeSingleton(SqlNotes, database)
     usage = ThreadSafeSingleton(SqlUsage, database)
     feed = ThreadSafeSingleton(RedisFeed, redis, redis_waiting)
     room_lists = ThreadSafeSingleton(RedisRoomLists, redis)
@@ -129,6 +133,7 @@ class Container(DeclarativeContainer):
             rooms=rooms,
             messages=messages,
             replies=replies,
+            notes=notes,
             usage=usage,
             feed=feed,
             room_lists=room_lists,

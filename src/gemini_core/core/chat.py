@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 from gemini_core.core.jobs import JobPorts
 from gemini_core.model.billing import Plans
+from gemini_core.model.notes import SUMMARY_JOB, TITLE_JOB
 from gemini_core.ports.chat import MessageRepo, RoomListCache, RoomRepo, UsageRepo
 from gemini_core.ports.clock import Clock
+from gemini_core.ports.notes import NoteRepo
 from gemini_core.ports.replies import LLMClient, ReplyFeed, ReplyRepo
 from gemini_core.use_cases.chat.messages import (
     CancelReply,
@@ -20,6 +22,7 @@ from gemini_core.use_cases.chat.messages import (
 from gemini_core.use_cases.chat.rooms import ChangeRoom, CreateRoom, DeleteRoom, ListRooms, ShowRoom
 from gemini_core.use_cases.chat.usage import ShowUsage
 from gemini_core.use_cases.jobs import Handler
+from gemini_core.use_cases.notes import MakeTitle, Scribe, SumUp
 from gemini_core.use_cases.replies.answering import AnswerMessage, ModelChoice
 from gemini_core.use_cases.replies.following import FollowReply
 
@@ -31,6 +34,7 @@ class ChatPorts:
     rooms: RoomRepo
     messages: MessageRepo
     replies: ReplyRepo
+    notes: NoteRepo
     usage: UsageRepo
     feed: ReplyFeed
     room_lists: RoomListCache
@@ -88,6 +92,9 @@ def chat_verbs(ports: ChatPorts, jobs: JobPorts, rules: ChatRules, clock: Clock)
 
 def chat_handlers(ports: ChatPorts, jobs: JobPorts, rules: ChatRules, clock: Clock) -> Mapping[str, Handler]:
     """Who keeps the promises of chat."""
+    scribe = Scribe(ports.llm, rules.choice.scribe)
     return {
+        TITLE_JOB: MakeTitle(ports.notes, jobs.jobs, scribe, ports.room_lists, clock),
+        SUMMARY_JOB: SumUp(ports.notes, jobs.jobs, scribe, clock),
         "reply": AnswerMessage(ports.replies, jobs.jobs, ports.llm, ports.feed, rules.plans, clock, rules.choice),
     }

@@ -10,13 +10,17 @@ from gemini_core.model.ids import UserId
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversation:
-    """All that a reply is made from. `turns`: the current conversation before the reply, oldest first."""
+    """All that a reply is made from. `turns`: the current conversation before the reply, oldest first.
+
+    `summary`: what came before these turns in short; empty where there is none.
+    """
 
     user_id: UserId
     room: Chatroom
     plan: str
     reply: Message
     turns: tuple[Message, ...]
+    summary: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,38 +101,6 @@ class Prompt:
     model: str
     system: str
     turns: tuple[Turn, ...]
-
-
-def prompt_for(conversation: Conversation, *, model: str, context_tokens: int) -> Prompt:
-    """The room's instruction, then as many of the latest turns as fit.
-
-    A reply that failed is never part of it, nor the words that the model refused to answer; what a cancelled reply
-    had said is.
-    """
-    blocked = {
-        turn.reply_to for turn in conversation.turns if turn.error is not None and turn.error.code == "blocked"
-    }
-    said = [
-        Turn(turn.role, turn.content)
-        for turn in conversation.turns
-        if turn.content and turn.status in (Status.COMPLETE, Status.CANCELLED) and turn.id not in blocked
-    ]
-    room = context_tokens - estimated_tokens(conversation.room.system_instruction)
-    fitting: list[Turn] = []
-    for turn in reversed(said):
-        room -= estimated_tokens(turn.text)
-        if fitting and room < 0:
-            break
-        fitting.append(turn)
-    # The provider wants the user to begin.
-    while len(fitting) > 1 and fitting[-1].role is not Role.USER:
-        fitting.pop()
-    return Prompt(model, conversation.room.system_instruction, tuple(reversed(fitting)))
-
-
-def estimated_tokens(text: str) -> int:
-    """About how many tokens a text has: four bytes of UTF-8 each, and a few for the turn itself."""
-    return len(text.encode()) // 4 + 4
 
 
 @dataclass(frozen=True, slots=True)

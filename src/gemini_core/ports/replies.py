@@ -1,27 +1,32 @@
 """What making and following replies needs of the world. `ReplyRepo` raises `Unavailable` while its store is away."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from gemini_core.model.chat import Usage
 from gemini_core.model.ids import JobId, MessageId
-from gemini_core.model.jobs import Lease
+from gemini_core.model.jobs import Lease, NewJob
 from gemini_core.model.replies import Answer, Conversation, FeedEvent, Piece, Prompt, Timeouts
 
 
 class ReplyRepo(Protocol):
     """The worker's side of a reply. Everything is void without the lease."""
 
-    def begin(self, lease: Lease, *, history: int) -> Conversation | None:
-        """The reply is being generated from now on; answers what is needed for its prompt, at most `history` turns.
+    def begin(self, lease: Lease, *, history: int, reach: int) -> Conversation | None:
+        """The reply is being generated from now on; answers what is needed for its prompt.
 
-        None if the lease was lost.
+        The turns since the last summary, at most the latest `history` of them, and none beyond the one with which they
+        have `reach` bytes of text. None if the lease was lost.
         """
         ...
 
-    def finish(self, lease: Lease, answer: Answer, *, now: datetime) -> Sequence[JobId] | None:
+    def finish(
+        self, lease: Lease, answer: Answer, *, now: datetime, then: Iterable[NewJob] = ()
+    ) -> Sequence[JobId] | None:
         """In one transaction: the reply is final, its job is gone, its unit is kept or given back, its tokens counted.
+
+        What follows from it is written down.
 
         Returns the jobs worth a nudge (the next in the room); None if the lease was lost: then nothing was stored.
         """

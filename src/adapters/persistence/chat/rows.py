@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, bindparam, select, text
+from sqlalchemy import ColumnElement, Row, Select, bindparam, func, select, text
 
 from adapters.persistence.tables import chatrooms, messages
 from gemini_core.errors import NotFound
@@ -28,6 +28,20 @@ OWN_ROOM = messages.c.chatroom_id == (
     .scalar_subquery()
 )
 MESSAGE = select(*MESSAGE_COLUMNS).where(OWN_ROOM, messages.c.id == bindparam("message"))
+
+
+def stretch_of(*where: ColumnElement[bool], order: ColumnElement[Any]) -> Select[Any]:
+    """Messages of a conversation in an order: at most `:limit`, and none once there are `:reach` bytes of text."""
+    found = select(*MESSAGE_COLUMNS).where(~messages.c.superseded, *where).order_by(order).limit(bindparam("limit"))
+    rows = found.subquery()
+    place = func.row_number().over()
+    bytes_ = func.octet_length(rows.c.content)
+    before = (func.sum(bytes_).over(rows=(None, 0)) - bytes_).label("before")
+    counted = select(*rows.c, before, place.label("place")).subquery()
+    columns = [column for column in counted.c if column.name not in ("before", "place")]
+    return select(*columns).where(counted.c.before < bindparam("reach")).order_by(counted.c.place)
+
+
 # The unit that a reply holds returns to its day, once.
 GIVE_BACK = text(
     """

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import date, datetime
+from uuid import UUID
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
 from adapters.persistence.chat.rows import PLAN
 from adapters.persistence.engine import statement
@@ -15,6 +16,15 @@ DAY_USAGE = text(
     f"""
     SELECT {PLAN} AS plan, coalesce(d.used, 0) AS used
     FROM users u LEFT JOIN daily_usage d ON d.user_id = u.id AND d.day = :day WHERE u.id = :user_id
+    """  # noqa: S608
+)
+BILL = text(
+    f"""
+    INSERT INTO token_usage AS t (user_id, day, model, plan, prompt_tokens, output_tokens, calls)
+    SELECT r.user_id, :day, :model, {PLAN}, :prompt_tokens, :output_tokens, 1
+    FROM chatrooms r JOIN users u ON u.id = r.user_id WHERE r.id = :room
+    ON CONFLICT (user_id, day, model, plan) DO UPDATE SET prompt_tokens = t.prompt_tokens + excluded.prompt_tokens,
+        output_tokens = t.output_tokens + excluded.output_tokens, calls = t.calls + 1
     """  # noqa: S608
 )
 TOKENS = text(
@@ -44,3 +54,10 @@ class SqlUsage:
         with statement(self.engine) as connection:
             row = connection.execute(TOKENS, {"user_id": user, "today": today, "since": since}).one()
         return TokenTotals(Usage(row.prompt_today, row.output_today), Usage(row.prompt, row.output))
+
+
+def bill(connection: Connection, room: UUID | None, model: str, billed: Usage | None, now: datetime) -> None:
+    """Count what the provider billed for a room, in the caller's transaction."""
+    if billed is not None:
+        values = {"prompt_tokens": billed.prompt_tokens, "output_tokens": billed.output_tokens}
+        connection.execute(BILL, {"room": room, "day": now.date(), "now": now, "model": model, **values})

@@ -9,9 +9,11 @@ from typing import TypeVar
 from gemini_core.errors import Unavailable
 from gemini_core.model.billing import Plans
 from gemini_core.model.chat import ReplyError, Status, Usage
+from gemini_core.model.context import due_for_summary, prompt_for
 from gemini_core.model.ids import JobId, MessageId
-from gemini_core.model.jobs import Backoff, Lease
-from gemini_core.model.replies import Answer, Conversation, ModelFailure, Timeouts, prompt_for
+from gemini_core.model.jobs import Backoff, Lease, NewJob
+from gemini_core.model.notes import summary_job, title_job
+from gemini_core.model.replies import Answer, Conversation, ModelFailure, Timeouts
 from gemini_core.ports.clock import Clock
 from gemini_core.ports.jobs import JobRepo
 from gemini_core.ports.replies import LLMClient, ReplyFeed, ReplyRepo
@@ -20,8 +22,9 @@ from gemini_core.use_cases.jobs import Stop
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
-# More turns than this never fit any model's budget.
+# More turns than this are never told.
 MOST_TURNS = 400
+BYTES_PER_TOKEN = 4
 # Seconds between two tries to store an answer while the store is away.
 STORE_AGAIN = 1.0
 BROKEN = ReplyError("internal", "Something went wrong on our side. Please try again.", retryable=True)
@@ -29,9 +32,15 @@ BROKEN = ReplyError("internal", "Something went wrong on our side. Please try ag
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelChoice:
-    """How the model is asked: which one steps in when the room's own is overloaded, how long, how often."""
+    """How the model is asked: which one steps in when the room's own is overloaded, how long, how often.
+
+    `scribe`: which one writes titles and summaries; empty: the room's own; None: none does. `input_tokens`: what a
+    prompt may have at the most, whatever the plan allows.
+    """
 
     fallback: str = ""
+    scribe: str | None = None
+    input_tokens: int = 1_000_000
     timeouts: Timeouts = Timeouts()
     backoff: Backoff = Backoff()
 
@@ -69,7 +78,8 @@ class AnswerMessage:
 
     def work(self, lease: Lease, stop: Stop) -> Sequence[JobId]:
         """One try. No transaction is open while the model thinks."""
-        conversation = self.replies.begin(lease, history=MOST_TURNS)
+        reach = BYTES_PER_TOKEN * max(self._tokens(plan) for plan in self.plans)
+        conversation = self.replies.begin(lease, history=MOST_TURNS, reach=reach)
         if conversation is None:  # The room is gone, or the lease is: then this finishes nothing.
             return self.jobs.finish(lease) or ()
         draft = _Draft(self.choice.model_for(lease, conversation.room.model))
@@ -80,7 +90,7 @@ class AnswerMessage:
         except ModelFailure as failure:
             return self._failed(lease, failure, draft, stop)
         if draft.finish_reason is not None:
-            return self._finish(lease, _complete(draft), stop)
+            return self._finish(lease, _complete(draft), stop, self._notes(conversation, lease))
         if stop.handing_back:
             self.jobs.put_back(lease, after=timedelta(0), failed=False)
             return (lease.id,)
@@ -93,8 +103,7 @@ class AnswerMessage:
         return self._told(lease, self.replies.finish(lease, failed, now=self.clock.now()))
 
     def _listen(self, conversation: Conversation, lease: Lease, stop: Stop, draft: _Draft) -> None:
-        plan = self.plans.named(conversation.plan)
-        prompt = prompt_for(conversation, model=draft.model, context_tokens=plan.context_tokens)
+        prompt = prompt_for(conversation, model=draft.model, context_tokens=self._tokens(conversation.plan))
         for piece in self.llm.stream(prompt, timeouts=self._timeouts(lease), stopped=stop):
             draft.usage = piece.usage or draft.usage
             draft.finish_reason = piece.finish_reason or draft.finish_reason
@@ -104,6 +113,19 @@ class AnswerMessage:
                 draft.characters += len(text)
             if stop():
                 break
+
+    def _tokens(self, plan: str) -> int:
+        return min(self.plans.named(plan).context_tokens, self.choice.input_tokens)
+
+    def _notes(self, conversation: Conversation, lease: Lease) -> list[NewJob]:
+        """What is to be noted about the room now that it has this reply."""
+        room, notes = conversation.room, []
+        if not room.title:
+            notes.append(title_job(room.id, lease))
+        upto = due_for_summary(conversation, self._tokens(conversation.plan))
+        if upto is not None and self.choice.scribe is not None:
+            notes.append(summary_job(room.id, upto, lease))
+        return notes
 
     def _timeouts(self, lease: Lease) -> Timeouts:
         """What is left of the total time, but always time for a try."""
@@ -148,9 +170,10 @@ class AnswerMessage:
         steps_in = self.choice.fallback and failure.error.code == "overloaded" and lease.last_error != "overloaded"
         return 0.0 if pause is not None and steps_in else pause
 
-    def _finish(self, lease: Lease, answer: Answer, stop: Stop) -> Sequence[JobId]:
+    def _finish(self, lease: Lease, answer: Answer, stop: Stop, then: Sequence[NewJob] = ()) -> Sequence[JobId]:
+        now = self.clock.now
         return self._told(
-            lease, self._patiently(stop, lambda: self.replies.finish(lease, answer, now=self.clock.now()))
+            lease, self._patiently(stop, lambda: self.replies.finish(lease, answer, now=now(), then=then))
         )
 
     def _patiently(self, stop: Stop, store: Callable[[], T]) -> T:
