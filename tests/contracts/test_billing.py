@@ -368,6 +368,26 @@ def test_an_event_whose_look_failed_is_promised_anew(world: BillingWorld) -> Non
     assert again.job is not None
 
 
+def test_redeliveries_and_looks_at_the_same_instant_do_not_block_each_other(world: BillingWorld) -> None:
+    user, customer = world.customer()
+    events = [hint(customer) for _ in range(5)]
+    deeds: list[Callable[[], object]] = []
+    for event in events * 6:
+        deeds += [
+            lambda e=event: world.events.receive(e, now=NOW),  # type: ignore[misc]
+            lambda e=event: world.events.resolve(e.event_id, customer, now=NOW),  # type: ignore[misc]
+            lambda: world.subscriptions.begin_sync(user, now=NOW),
+        ]
+
+    def next_one() -> object:
+        deed = deeds.pop()
+        return deed()
+
+    assert [each for each in at_once(len(deeds), next_one) if isinstance(each, Failure)] == []
+    sync(world, user)
+    assert {world.events.show(event.event_id).state for event in events} == {EventState.DONE}
+
+
 @pytest.mark.parametrize("matters", [True, False])
 def test_events_of_strangers_and_of_no_matter_are_kept_as_ignored(world: BillingWorld, matters: bool) -> None:
     _, customer = world.customer()

@@ -36,10 +36,13 @@ STORE_EVENT = text(
 )
 LOCK_EVENT = text("SELECT state, customer_id FROM billing_events WHERE id = :id FOR UPDATE")
 IGNORE_EVENT = text("UPDATE billing_events SET state = 'ignored', customer_id = :customer WHERE id = :id")
-ASSIGN_EVENT = text("UPDATE billing_events SET customer_id = :customer WHERE id = :id")
+ASSIGN_EVENT = text(
+    "UPDATE billing_events SET customer_id = :customer WHERE id = :id RETURNING id, concern, subject_id"
+)
 LOCK_CUSTOMER = text(
     """
-    SELECT user_id, sync_requested_at, sync_began_at FROM billing_customers WHERE customer_id = :customer FOR UPDATE
+    SELECT user_id, customer_id, sync_requested_at, sync_began_at
+    FROM billing_customers WHERE customer_id = :customer FOR UPDATE
     """
 )
 LOCK_CUSTOMER_OF = text(
@@ -59,23 +62,31 @@ class SqlBillingEvents:
 
     def receive(self, hint: Hint, *, now: datetime, promise: bool = True, request_id: str = "") -> Received:
         with transaction(self.engine) as connection:
+            customer = _locked(connection, hint.customer_id) if hint.matters else None
             if (known := self._store(connection, hint, now)) is not None:
                 return Received(known)
             if hint.customer_id is None:
-                return Received(
-                    EventState.RECEIVED, _promise_to_resolve(connection, hint, now, request_id) if promise else None
-                )
-            return _turn_to(connection, hint.event_id, hint.customer_id, now, promise=promise, request_id=request_id)
+                job = _promise_to_resolve(connection, hint, now, request_id) if promise else None
+                return Received(EventState.RECEIVED, job)
+            if customer is None:
+                connection.execute(IGNORE_EVENT, {"id": hint.event_id, "customer": hint.customer_id})
+                return Received(EventState.IGNORED)
+            _assign(connection, hint.event_id, customer, now)
+            return Received(
+                EventState.RECEIVED, _promise_look(connection, customer, now, request_id) if promise else None
+            )
 
     def resolve(self, event_id: str, customer_id: str | None, *, now: datetime) -> JobId | None:
         with transaction(self.engine) as connection:
+            customer = _locked(connection, customer_id)
             event = connection.execute(LOCK_EVENT, {"id": event_id}).one_or_none()
             if event is None or event.state != EventState.RECEIVED:
                 return None
-            if customer_id is None:
-                connection.execute(IGNORE_EVENT, {"id": event_id, "customer": None})
+            if customer is None:
+                connection.execute(IGNORE_EVENT, {"id": event_id, "customer": customer_id})
                 return None
-            return _turn_to(connection, event_id, customer_id, now, promise=True).job
+            _assign(connection, event_id, customer, now)
+            return _promise_look(connection, customer, now, "")
 
     def request_sync(self, user: UserId, *, now: datetime, request_id: str = "") -> JobId | None:
         with transaction(self.engine) as connection:
@@ -131,20 +142,19 @@ def _promise_to_resolve(connection: Connection, hint: Hint, now: datetime, reque
     return job.id
 
 
-def _turn_to(
-    connection: Connection, event_id: str, customer_id: str, now: datetime, *, promise: bool, request_id: str = ""
-) -> Received:
-    """The event is about this customer: promise to look at them if they are ours."""
-    customer = connection.execute(LOCK_CUSTOMER, {"customer": customer_id}).one_or_none()
-    if customer is None:
-        connection.execute(IGNORE_EVENT, {"id": event_id, "customer": customer_id})
-        return Received(EventState.IGNORED)
-    connection.execute(ASSIGN_EVENT, {"id": event_id, "customer": customer_id})
-    event = connection.execute(select(billing_events).where(billing_events.c.id == event_id)).one()
+def _locked(connection: Connection, customer_id: str | None) -> Row[Any] | None:
+    """The customer, until the transaction ends; None if they are none of ours."""
+    if customer_id is None:
+        return None
+    return connection.execute(LOCK_CUSTOMER, {"customer": customer_id}).one_or_none()
+
+
+def _assign(connection: Connection, event_id: str, customer: Row[Any], now: datetime) -> None:
+    """The event is about this customer; what concerns the operator is flagged."""
+    event = connection.execute(ASSIGN_EVENT, {"id": event_id, "customer": customer.customer_id}).one()
     if event.concern is not None:
         about = event.subject_id or event.id
         raise_flag(connection, UserId(customer.user_id), Concern(event.concern), about, now)
-    return Received(EventState.RECEIVED, _promise_look(connection, customer, now, request_id) if promise else None)
 
 
 def _promise_look(connection: Connection, customer: Row[Any], now: datetime, request_id: str) -> JobId | None:

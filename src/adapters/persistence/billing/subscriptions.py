@@ -98,6 +98,7 @@ class SqlSubscriptions:
             taken = connection.execute(TAKE_APPLY, {"user": user, "number": sync.number, "now": now})
             if taken.one_or_none() is None:
                 return None
+            connection.execute(EVENTS_DONE, {"customer": sync.customer_id, "number": sync.number, "now": now})
             _replace(connection, user, subscriptions)
             connection.execute(DROP_DUPLICATE_FLAGS, {"user": user})
             for each in surplus(subscriptions, terms):
@@ -105,7 +106,6 @@ class SqlSubscriptions:
             standing = _settle(connection, user, terms, now)
             if any(each.is_alive(terms) for each in subscriptions):
                 connection.execute(CLOSE_CHECKOUTS_OF, {"user": user})
-            connection.execute(EVENTS_DONE, {"customer": sync.customer_id, "number": sync.number, "now": now})
             return standing
 
     def grant(self, grant: Grant, terms: Terms, *, now: datetime) -> Standing:
