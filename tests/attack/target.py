@@ -2,21 +2,23 @@
 
 import itertools
 import json
+import os
 import secrets
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 from tests.fakes.gemini.scenes import Director
-from tests.fakes.system import Installation, installation
+from tests.fakes.system import Api, Installation, installation
 
 Json = dict[str, Any]
 Request = tuple[str, Json | None, str, str]  # path, body, address, token
@@ -96,6 +98,16 @@ class Target:
     def url(self) -> str:
         """One process, then the other."""
         return self.urls[next(self._turn) % len(self.urls)]
+
+    def memory(self) -> int:
+        """Bytes of memory that the API processes hold."""
+        groups = {api._process.pid for api in self.site.processes if isinstance(api, Api) and api._process}
+        pages = 0
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if int((process / "stat").read_text().rpartition(")")[2].split()[2]) in groups:
+                    pages += int((process / "statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
 
     def post(self, path: str, body: Json | None = None, *, ip: str, token: str = "") -> httpx.Response:
         return self.http.post(self.url + path, json=body, headers=_headers(ip, token))

@@ -337,6 +337,63 @@ def test_renewing_while_signing_out_everywhere(victim: Target, found: Report) ->
     found(f"100 rounds of 20: {in_time} renewed in time, 0 usable after it, on either process")
 
 
+@pytest.mark.rows("30")
+def test_rotating_the_keys_under_load(victim: Target, found: Report) -> None:
+    people = [victim.enter() for _ in range(8)]
+    statuses: Counter[int] = Counter()
+    ended = threading.Event()
+
+    def live(welcome: Any) -> None:
+        pair = welcome
+        while not ended.is_set():
+            for _ in range(10):
+                statuses[victim.get("/user/me/", token=pair["access"]).status_code] += 1
+            answer = victim.post("/auth/refresh/", {"refresh": pair["refresh"]}, ip=victim.ip())
+            statuses[answer.status_code] += 1
+            pair = answer.json()
+            victim.secrets.update((pair["access"], pair["refresh"]))
+
+    with ThreadPoolExecutor(8) as pool:
+        lives = [pool.submit(live, welcome) for welcome in people]
+        for _ in range(2):
+            victim.site.ask("UPDATE signing_keys SET changed_at = changed_at - interval '1 minute' RETURNING kid")
+            rotated = victim.site.run("keys", "rotate")
+            assert rotated.returncode == 0, rotated.stderr
+        ended.set()
+    assert [each.result() for each in lives] == [None] * 8
+    assert statuses.keys() == {200}
+    found(f"2 rotations during {statuses.total():,} calls at 2 processes: 0 refused")
+
+
+@pytest.mark.rows("24")
+def test_hashing_as_an_attack_on_memory(victim: Target, found: Report) -> None:
+    before = victim.memory()
+    slowest: list[float] = []
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.is_set():
+            began = time.perf_counter()
+            assert victim.http.get(f"{victim.url}/healthz/").status_code == 200
+            slowest.append(time.perf_counter() - began)
+            ended.wait(0.01)
+
+    with ThreadPoolExecutor(1) as pool:
+        watching = pool.submit(watch)
+        body = {"password": "no such password"}
+        requests = [
+            ("/auth/send-otp/", {**body, "mobile_number": victim.number()}, victim.ip(), "") for _ in range(200)
+        ]
+        answers = victim.swarm(requests)
+        grown = victim.memory() - before
+        ended.set()
+        watching.result()
+    assert {answer.status_code for answer in answers} <= {401, 503}
+    assert grown < 150e6  # 200 hashes at once would take 4,000
+    p99 = sorted(slowest)[int(len(slowest) * 0.99)]
+    found(f"200 sign-ins at once: {grown / 1e6:.0f} MB more; p99 of /healthz/ {p99 * 1000:.0f} ms")
+
+
 @pytest.mark.rows("35")
 def test_ending_somebody_elses_session(victim: Target, found: Report) -> None:
     owner, stranger = victim.enter(), victim.enter()

@@ -83,10 +83,9 @@ class FailsOpen:
 class AnyType(JwtTokens):
     """Looks at the signature, not at what the token is for."""
 
-    def _checked(self, token: str) -> dict[str, Any]:
-        header = jwt.get_unverified_header(token)
-        key = self._keys.current().verifiers[header["kid"]]
-        return jwt.decode(token, key, ["EdDSA"], audience=tokens.US, options={"verify_exp": False, "verify_iat": False})
+    @staticmethod
+    def _named_key(token: str) -> str:
+        return str(jwt.get_unverified_header(token)["kid"])
 
 
 def must_fail(exam: Callable[[], object]) -> None:

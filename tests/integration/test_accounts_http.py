@@ -370,6 +370,23 @@ def test_without_redis_no_code_leaves_nobody_is_locked_out_and_what_ended_stays_
             assert connection.exec_driver_sql(compared).scalar_one() == 5
 
 
+def test_what_ended_while_redis_was_away_has_ended_when_it_is_back(
+    postgres_url: str, private_valkey: Valkey, tmp_path: Path
+) -> None:
+    with (
+        house(postgres_url, private_valkey.url, tmp_path) as (api, _),
+        house(postgres_url, private_valkey.url, tmp_path) as (another, _),
+    ):
+        welcome, other = api.sign_up(), api.sign_in(ip="198.51.100.1")
+        assert another.get("/user/me/", token=welcome["access"]).status_code == 200
+        private_valkey.kill()
+        assert api.post("/auth/logout/", token=welcome["access"]).status_code == 204
+        private_valkey.start()
+        assert api.get("/user/me/", token=other["access"]).status_code == 200
+        for process in (api, another):
+            assert process.get("/user/me/", token=welcome["access"]).status_code == 401
+
+
 def test_the_cap_on_a_days_codes_says_so_and_calls_no_sender(
     postgres_url: str, valkey_url: str, tmp_path: Path
 ) -> None:

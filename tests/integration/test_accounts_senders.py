@@ -15,6 +15,7 @@ from urllib.parse import parse_qs
 import httpx2
 import pytest
 
+from adapters.breaches.pwned import PwnedPasswords
 from adapters.local.inbox import LocalInbox
 from adapters.sms import posting
 from adapters.sms.twilio import Twilio
@@ -38,6 +39,7 @@ class Service(ThreadingHTTPServer):
         self.status = status
         self.requests: list[tuple[str, dict[str, str], bytes]] = []
         self.closing = threading.Event()
+        self.text = ""
 
     @property
     def url(self) -> str:
@@ -56,6 +58,12 @@ class Answering(BaseHTTPRequestHandler):
         self.send_response(self.server.status)
         self.send_header("Content-Length", "0")
         self.end_headers()
+
+    def do_GET(self) -> None:
+        self.server.requests.append((self.path, dict(self.headers.items()), b""))
+        self.send_response(self.server.status or 500)
+        self.end_headers()
+        self.wfile.write(self.server.text.encode())
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         pass
@@ -146,3 +154,21 @@ def test_the_inbox_shows_what_every_process_of_this_machine_sent(tmp_path: Path)
     assert newest == {"at": "2026-05-17T12:00:00.000Z", "mobile_number": "+14155552672", "text": TEXT}
     assert oldest["mobile_number"] == "+14155552670"
     assert (tmp_path / "otp-inbox.jsonl").stat().st_mode & 0o077 == 0
+
+
+def test_a_breached_password_is_found_without_telling_it() -> None:
+    digest = hashlib.sha1(b"correct horse").hexdigest().upper()
+    with service(200) as fake:
+        fake.text = f"{'0' * 35}:12\r\n{digest[5:]}:3\r\n{'F' * 35}:0"
+        asked = PwnedPasswords(fake.url)
+        assert asked.holds("correct horse")
+        assert not asked.holds("another horse")
+        fake.text = f"{digest[5:]}:0"  # padding
+        assert not asked.holds("correct horse")
+    assert fake.requests[0][0] == f"/range/{digest[:5]}"
+
+
+def test_a_password_passes_while_nobody_can_be_asked() -> None:
+    with service(503) as fake:
+        assert not PwnedPasswords(fake.url).holds("correct horse")
+    assert not PwnedPasswords(fake.url).holds("correct horse")

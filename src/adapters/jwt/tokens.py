@@ -65,7 +65,7 @@ class JwtTokens:
     def _verified(self, token: str) -> tuple[str, AccessClaims]:
         """Which key of ours signed the token, and what it says. Raises `Unauthenticated`."""
         try:
-            kid = _named_key(token)
+            kid = self._named_key(token)
             payload = self._payload(token, kid)
             return kid, AccessClaims(
                 user_id=UserId(UUID(payload["sub"])),
@@ -78,6 +78,17 @@ class JwtTokens:
             )
         except (jwt.PyJWTError, ValueError, TypeError, AttributeError, OverflowError):
             raise _refused() from None
+
+    @staticmethod
+    def _named_key(token: str) -> str:
+        """The id of the key that a token claims to be signed with; its header says that and no more."""
+        if len(token) > LONGEST:
+            raise ValueError("too long")
+        header = jwt.get_unverified_header(token)
+        if header.keys() != HEADER or header["alg"] != ALGORITHM or header["typ"] != TYPE:
+            raise ValueError(ALGORITHM)
+        kid: str = header["kid"]
+        return kid
 
     def _payload(self, token: str, kid: str) -> dict[str, Any]:
         """The payload of a token that is signed by this key of ours and says all that it must."""
@@ -109,17 +120,6 @@ class JwtTokens:
                 for kid, key in keys.items()
             ]
         }
-
-
-def _named_key(token: str) -> str:
-    """The id of the key that a token claims to be signed with; its header says that and no more."""
-    if len(token) > LONGEST:
-        raise ValueError("too long")
-    header = jwt.get_unverified_header(token)
-    if header.keys() != HEADER or header["alg"] != ALGORITHM or header["typ"] != TYPE:
-        raise ValueError(ALGORITHM)
-    kid: str = header["kid"]
-    return kid
 
 
 def _whole(value: object) -> int:

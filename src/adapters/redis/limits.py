@@ -1,4 +1,4 @@
-"""Limits and ended sessions in Redis: one script, and so one round trip, per request."""
+"""Limits and ended sessions in Redis: one script, and so one round trip at the most, per request."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -10,11 +10,12 @@ from typing import Any
 from redis import Redis
 
 from adapters.redis.client import AWAY
+from adapters.redis.together import Script, Together
 from gemini_core.errors import Unavailable
 from gemini_core.model.ids import unix_ms
 from gemini_core.model.limits import DAY, BudgetFigures, Ended, Refusal, Rule, Take, Taken
 
-TAKE = Path(__file__).with_suffix(".lua").read_text(encoding="utf-8")
+TAKE = Script(Path(__file__).with_suffix(".lua").read_text(encoding="utf-8"))
 # The highest version wins, in whatever order two endings arrive.
 RAISE_VERSION = """
     local held = redis.call('GET', KEYS[1])
@@ -35,12 +36,12 @@ class RedisLimits:
     def __init__(self, client: "Redis", *, access_lives: timedelta) -> None:
         self._client = client
         self._access_lives = access_lives
-        self._take = client.register_script(TAKE)
+        self._together = Together(client)
         self._raise_version = client.register_script(RAISE_VERSION)
 
     def take(self, wanted: Take, *, now: datetime) -> Taken:
         with _translating():
-            revoked, index, wait, withheld, noted = self._take(keys=_keys(wanted), args=[_demand(wanted, now)])
+            revoked, index, wait, withheld, noted = self._together.run(TAKE, _keys(wanted), [_demand(wanted, now)])
         refusal = Refusal(wanted.own[index - 1], timedelta(milliseconds=wait)) if index else None
         return Taken(refusal, withheld.decode() or None, noted.decode() or None, bool(revoked))
 
