@@ -279,10 +279,12 @@ def test_a_late_finisher_whose_lease_was_taken_over_stores_nothing(world: ChatWo
 def test_a_failed_reply_gives_its_unit_back_exactly_once_to_its_own_day(world: ChatWorld) -> None:
     author = world.user()
     room = world.room(author)
+    for _ in range(2):
+        send(world, author, world.room(author).id)
     sent = send(world, author, room.id)
     lease = claim(world, sent)
     at_once(20, lambda _: world.replies.finish(lease, FAILED, now=day_ends(NOW)))
-    assert used(world, author) == 0
+    assert used(world, author) == 2
     reply = world.messages.show(author, room.id, sent.reply.id)
     assert (reply.status, reply.error) == (Status.FAILED, FAILED.error)
 
