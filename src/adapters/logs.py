@@ -6,9 +6,10 @@ Everything in the process ends up here: our own `structlog.get_logger()` lines a
 """
 
 import logging
+import os
 import re
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from functools import lru_cache
 from typing import Any, Literal, TextIO
 
@@ -59,7 +60,7 @@ def setup(fmt: Format, level: str, stream: TextIO | None = None) -> None:
     structlog.configure(
         processors=[*chain, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(severity),
-        logger_factory=structlog.WriteLoggerFactory(out),
+        logger_factory=_Lines.into(out),
         cache_logger_on_first_use=True,
     )
     _route_stdlib(out, severity, chain, renderer)
@@ -80,6 +81,29 @@ def _route_stdlib(out: TextIO, severity: int, chain: list[Processor], renderer: 
     logging.captureWarnings(capture=True)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(max(severity, logging.WARNING))
+
+
+class _Lines:
+    """Writes each line with one call to the system, and no lock around it that a crowd of threads would wait for."""
+
+    def __init__(self, file: int) -> None:
+        self._file = file
+
+    @classmethod
+    def into(cls, out: TextIO) -> Callable[..., Any]:
+        """Makes structlog's loggers; of the usual kind where there is no file behind `out`."""
+        try:
+            lines = cls(out.fileno())
+        except OSError:
+            return structlog.WriteLoggerFactory(out)
+        return lambda *_: lines
+
+    def msg(self, line: str) -> None:
+        rest = f"{line}\n".encode(errors="backslashreplace")
+        while rest:
+            rest = rest[os.write(self._file, rest) :]
+
+    debug = info = warning = error = critical = exception = msg
 
 
 def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

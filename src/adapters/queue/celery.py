@@ -5,6 +5,7 @@ import ssl
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
+from time import sleep
 from typing import Any
 
 from celery import Celery
@@ -18,6 +19,8 @@ log = logging.getLogger(__name__)
 WAKE = "wake"
 # Ids in one message at the most. Under load nudges leave in batches: publishing costs more than accepting a message.
 BATCH = 100
+# Seconds that pass between two messages: the first id leaves at once, those that come meanwhile leave together.
+GATHER = 0.02
 
 
 def create(broker_url: str) -> Celery:
@@ -84,6 +87,8 @@ class CeleryQueue:
                 self._app.send_task(WAKE, args=[batch], retry=False, ignore_result=True)
             except Exception as error:  # noqa: BLE001 - every transport has its own; a lost nudge is made good by the sweep
                 log.warning("nudges lost", extra={"jobs": len(batch), "why": type(error).__name__})
+            if len(batch) < BATCH:
+                sleep(GATHER)
 
 
 def on_wake(app: Celery, start: Callable[..., Any]) -> None:
