@@ -1,9 +1,10 @@
 """The chat exams catch what they are there for: each of these variants is wrong in one known way, and fails."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from threading import Barrier, BrokenBarrierError
 from typing import Any
 from uuid import UUID
 
@@ -81,8 +82,11 @@ def test_a_unit_that_comes_back_twice_is_caught(world: ChatWorld, engine: Engine
 # --- the key looked for, then inserted --------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
 class LooksThenInserts(SqlMessages):
-    """Remembers what it answered after it has answered."""
+    """Remembers what it answered after it has answered. Two look before either inserts: now and then they do."""
+
+    both: Barrier = field(default_factory=lambda: Barrier(2, timeout=1))
 
     def send(self, author: UserId, room: ChatroomId, content: str, *, once: Once | None = None, **about: Any) -> Sent:
         assert once is not None
@@ -91,6 +95,8 @@ class LooksThenInserts(SqlMessages):
             kept = connection.execute(select(idempotency_keys.c.outcome).filter_by(**key)).scalar()
         if kept is not None:
             return replace(_sent(room, content, about["now"], kept["said"], kept["reply"]), replayed=True)
+        with suppress(BrokenBarrierError):
+            self.both.wait()
         sent = SqlMessages.send(self, author, room, content, **about)
         outcome = {"said": str(sent.message.id), "reply": str(sent.reply.id)}
         row = {**key, "fingerprint": once.fingerprint, "outcome": outcome, "created_at": about["now"]}
