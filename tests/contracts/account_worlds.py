@@ -10,15 +10,21 @@ from typing import TypeVar
 
 from sqlalchemy import Engine
 
-from adapters.memory.accounts import MemoryAccounts, MemoryChallenges, MemoryPasswords, MemorySessions, MemoryUsers
+from adapters.memory.accounts.audit import MemoryAuditLog
+from adapters.memory.accounts.challenges import MemoryChallenges
+from adapters.memory.accounts.operators import MemoryOperators
+from adapters.memory.accounts.passwords import MemoryPasswords
+from adapters.memory.accounts.sessions import MemorySessions
+from adapters.memory.accounts.tables import MemoryAccounts
+from adapters.memory.accounts.users import MemoryUsers
 from adapters.memory.jobs import MemoryJobs
-from adapters.memory.operators import MemoryAuditLog, MemoryOperators
 from adapters.memory.store import MemoryStore
 from adapters.persistence.accounts.audit import SqlAuditLog
 from adapters.persistence.accounts.challenges import SqlChallenges
 from adapters.persistence.accounts.operators import SqlOperators
+from adapters.persistence.accounts.passwords import SqlPasswords
 from adapters.persistence.accounts.sessions import SqlSessions
-from adapters.persistence.accounts.users import SqlPasswords, SqlUsers
+from adapters.persistence.accounts.users import SqlUsers
 from adapters.persistence.jobs import SqlJobs
 from gemini_core.errors import Failure
 from gemini_core.model.accounts import (

@@ -15,7 +15,8 @@ from tests.contracts.account_worlds import NOW, memory_world, postgres_world, wi
 
 from adapters.jwt.ring import FixedRing
 from adapters.jwt.tokens import JwtTokens
-from adapters.memory.accounts import Challenge, MemoryChallenges
+from adapters.memory.accounts.challenges import MemoryChallenges
+from adapters.memory.accounts.tables import Challenge
 from adapters.persistence.accounts.challenges import SqlChallenges
 from adapters.persistence.engine import statement
 from adapters.redis.client import connect

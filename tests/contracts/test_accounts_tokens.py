@@ -15,7 +15,7 @@ from tests.contracts.account_worlds import NOW, after, at_once
 
 from adapters.jwt.ring import FixedRing, Ring, StoredRing
 from adapters.jwt.tokens import JwtTokens
-from adapters.memory.operators import MemorySigningKeys
+from adapters.memory.accounts.keys import MemorySigningKeys
 from adapters.persistence.accounts.keys import SqlSigningKeys
 from gemini_core.errors import Conflict, NotFound, Unauthenticated
 from gemini_core.model.accounts import AccessClaims, KeyState

@@ -15,8 +15,9 @@ from adapters.persistence.accounts.audit import SqlAuditLog
 from adapters.persistence.accounts.challenges import SqlChallenges
 from adapters.persistence.accounts.keys import SqlSigningKeys
 from adapters.persistence.accounts.operators import SqlAccountExport, SqlOperators
+from adapters.persistence.accounts.passwords import SqlPasswords
 from adapters.persistence.accounts.sessions import SqlSessions
-from adapters.persistence.accounts.users import SqlPasswords, SqlUsers
+from adapters.persistence.accounts.users import SqlUsers
 from adapters.persistence.billing.ledger import SqlBillingExport
 from adapters.persistence.engine import Engine
 from adapters.redis.client import Redis

@@ -19,13 +19,7 @@ from gemini_core.model.accounts import (
 from gemini_core.model.ids import JobId, SessionId, UserId, uuid7
 from gemini_core.model.limits import Ended
 from gemini_core.model.seals import code_seal, reset_token
-from gemini_core.ports.accounts import (
-    AccessTokens,
-    Challenges,
-    Contacts,
-    PasswordHasher,
-    Users,
-)
+from gemini_core.ports.accounts import AccessTokens, Challenges, Contacts, PasswordHasher, Users
 from gemini_core.ports.clock import Clock
 from gemini_core.ports.jobs import JobQueue
 from gemini_core.use_cases.accounts.rules import AcceptPassword, AccountRules, Gate, served, tokens_of

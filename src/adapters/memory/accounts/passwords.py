@@ -1,0 +1,106 @@
+"""Passwords, in the process."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from adapters.memory.accounts.tables import Challenge, MemoryAccounts
+from gemini_core.errors import Unauthenticated
+from gemini_core.model.accounts import (
+    SEND_NOTICE,
+    Caller,
+    ChallengeId,
+    Client,
+    Credentials,
+    Purpose,
+    Session,
+    SignupId,
+    User,
+    UserStatus,
+    masked,
+)
+from gemini_core.model.ids import JobId
+from gemini_core.model.limits import Ended
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPasswords:
+    """`Passwords`."""
+
+    accounts: MemoryAccounts
+
+    def of_number(self, number: str, client: Client, signup: SignupId | None, *, now: datetime) -> Credentials | None:
+        accounts = self.accounts
+        with accounts.store.lock:
+            account = accounts.account(number)
+            if account is not None:
+                kept = accounts.hashes.get(account.id)
+                return Credentials(kept, account.credential_version, user_id=account.id) if kept else None
+            offered = accounts.offered(number, client.network, signup, now)
+            if offered is None or offered.password_hash is None:
+                return None
+            return Credentials(offered.password_hash, signup_id=offered.id)
+
+    def of_caller(self, caller: Caller, *, now: datetime) -> tuple[User, Session, str | None]:
+        accounts = self.accounts
+        with accounts.store.lock:
+            user = accounts.users.get(caller.user_id)
+            session = accounts.session(caller, now)
+            if user is None or session is None:
+                raise Unauthenticated("This session has ended.")
+            return user, session, accounts.hashes.get(user.id)
+
+    def of_reset(self, challenge: ChallengeId, *, now: datetime) -> User:
+        with self.accounts.store.lock:
+            return self._of_reset(challenge, now)[1]
+
+    def _of_reset(self, challenge: ChallengeId, now: datetime) -> tuple[Challenge, User]:
+        row = self.accounts.challenge(challenge)
+        if row is not None and row.purpose is Purpose.RESET and row.redeemed_at is not None and row.spent_at is None:
+            account = self.accounts.account(row.number)
+            in_time = row.redeemed_at > now - self.accounts.policy.reset_lives
+            active = account is not None and account.status is UserStatus.ACTIVE
+            if account is not None and active and in_time and account.credential_version == row.version:
+                return row, account
+        raise Unauthenticated("This reset token is no longer good.", code="invalid-reset-token")
+
+    def change(
+        self,
+        by: Caller | ChallengeId,
+        password_hash: str,
+        *,
+        version: int,
+        ip: str,
+        job: JobId,
+        request_id: str,
+        now: datetime,
+    ) -> Ended:
+        accounts = self.accounts
+        with accounts.store.lock:
+            kept = by.session_id if isinstance(by, Caller) else None
+            user = self._entitled(by, version, now)
+            changed = accounts.raise_version(replace(user, has_password=True))
+            accounts.hashes[user.id] = password_hash
+            ended = accounts.end_sessions(user.id, but=kept)
+            if kept is not None:
+                entry = accounts.sessions[kept]
+                entry.session = replace(entry.session, credential_version=changed.credential_version)
+            accounts.promise(job, SEND_NOTICE, request_id, user=str(user.id))
+            event = "password.changed" if kept else "password.reset"
+            accounts.note(event, now, user_id=user.id, session_id=kept, number=masked(user.mobile_number), ip=ip)
+            return Ended(user.id, ended, changed.credential_version, kept)
+
+    def _entitled(self, by: Caller | ChallengeId, version: int, now: datetime) -> User:
+        if isinstance(by, Caller):
+            user, _, _ = self.of_caller(by, now=now)
+        else:
+            row, user = self._of_reset(by, now)
+            row.spent_at = now
+        if user.credential_version != version:
+            raise Unauthenticated("This session has ended.")
+        return user
+
+    def rehash(self, credentials: Credentials, password_hash: str) -> None:
+        with self.accounts.store.lock:
+            user = credentials.user_id
+            if user is not None and self.accounts.hashes.get(user) == credentials.password_hash:
+                self.accounts.hashes[user] = password_hash
