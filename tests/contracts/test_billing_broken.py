@@ -189,7 +189,7 @@ class TheTutorials:
 NOW_HEADER = f"t={int(datetime.now(UTC).timestamp())},v1=\xe4"
 
 
-@pytest.mark.parametrize(("body", "header"), [(b"\xff", "t=1,v1=0"), (b"{}", NOW_HEADER)])
+@pytest.mark.parametrize(("body", "header"), [(b"\xff", "t=1,v1=0"), (b"{}", NOW_HEADER)], ids=["body", "header"])
 def test_catching_only_the_packages_error_is_caught(body: bytes, header: str) -> None:
     def refused(verifier: "TheTutorials | Webhooks") -> None:
         with pytest.raises(Refused):

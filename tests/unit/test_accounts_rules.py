@@ -72,7 +72,7 @@ def test_numbers_are_masked_for_logs() -> None:
 PADDED = refresh_token(RING, RefreshClaims(SESSION, 1)) + "="
 
 
-@pytest.mark.parametrize("token", ["", "A", "x" * 400, "é", PADDED], ids=["empty", "short", "long", "foreign", "padded"])
+@pytest.mark.parametrize("token", ["", "A", "x" * 400, "é", PADDED], ids=["none", "short", "long", "foreign", "padded"])
 def test_what_is_no_refresh_token_is_none(token: str) -> None:
     assert read_refresh_token(RING, token) is None
 
