@@ -10,9 +10,11 @@ from adapters.memory.chat import MemoryChat, MemoryMessages, MemoryRooms, Memory
 from adapters.memory.jobs import MemoryJobs
 from adapters.memory.notes import MemoryNotes
 from adapters.memory.replies import MemoryReplies
+from adapters.memory.search import MemorySearch
 from adapters.memory.store import MemoryStore
 from adapters.persistence.chat.messages import SqlMessages
 from adapters.persistence.chat.rooms import SqlRooms
+from adapters.persistence.chat.search import SqlSearch
 from adapters.persistence.chat.usage import SqlUsage
 from adapters.persistence.jobs import SqlJobs
 from adapters.persistence.notes import SqlNotes
@@ -21,7 +23,7 @@ from adapters.persistence.tables import users
 from gemini_core.errors import NotFound
 from gemini_core.model.chat import Chatroom
 from gemini_core.model.ids import ChatroomId, UserId, uuid7
-from gemini_core.ports.chat import MessageRepo, RoomRepo, UsageRepo
+from gemini_core.ports.chat import MessageRepo, MessageSearch, RoomRepo, UsageRepo
 from gemini_core.ports.notes import NoteRepo
 from gemini_core.ports.replies import ReplyRepo
 
@@ -38,6 +40,7 @@ class ChatWorld:
     replies: ReplyRepo
     usage: UsageRepo
     notes: NoteRepo
+    search: MessageSearch
     jobs: SqlJobs | MemoryJobs
     add_user: Callable[[str], UserId]
 
@@ -82,6 +85,7 @@ def memory_world() -> ChatWorld:
         MemoryReplies(chat),
         MemoryUsage(chat),
         MemoryNotes(chat),
+        MemorySearch(chat),
         jobs,
         add_user,
     )
@@ -105,6 +109,7 @@ def postgres_world(engine: Engine) -> ChatWorld:
         SqlReplies(engine),
         SqlUsage(engine),
         SqlNotes(engine),
+        SqlSearch(engine),
         SqlJobs(engine),
         add_user,
     )

@@ -101,3 +101,44 @@ def test_before_and_reply_to_do_not_go_together(api: ChatApi) -> None:
     room = api.room(ANN)
     answer = api.call(ANN, "GET", f"{room}message/", params={"before": str(NOBODYS), "reply_to": str(NOBODYS)})
     assert answer.status_code == 422
+
+
+def test_a_search_finds_the_users_own_words_with_room_and_snippet(api: ChatApi) -> None:
+    room = api.room(ANN, title="Tea")
+    sent = api.send(ANN, room, "What is matcha?")
+    api.final(ANN, room, sent["reply"])
+    found = api.call(ANN, "GET", "/chatroom/search/", params={"q": "matcha"})
+    assert found.status_code == 200, found.text
+    (hit,) = found.json["items"]
+    assert hit.items() >= sent["message"].items()
+    assert hit["chatroom"] == {"id": sent["message"]["chatroom_id"], "title": "Tea"}
+    ((start, length),) = hit["highlights"]
+    assert hit["snippet"][start : start + length] == "matcha"
+    assert api.call(BOB, "GET", "/chatroom/search", params={"q": "matcha"}).json["items"] == []
+
+
+@pytest.mark.parametrize("query", ["", "?q=", "?q=%20", "?q=" + "a" * 201, "?q=a&q=b", "?q=%00", "?q=a&limit=0"])
+def test_a_search_for_nothing_or_too_much_is_refused(api: ChatApi, query: str) -> None:
+    answer = api.call(ANN, "GET", f"/chatroom/search/{query}")
+    assert (answer.status_code, answer.json["type"]) == (422, "/problems/invalid-request")
+
+
+@pytest.mark.parametrize("query", ["?q=%FF", "?q=%ED%A0%80", "?q=%27%22%5C", "?q=a%26%7C%21"])
+def test_a_search_for_anything_is_answered(api: ChatApi, query: str) -> None:
+    assert api.call(ANN, "GET", f"/chatroom/search/{query}").status_code in (200, 422)
+
+
+def test_a_search_is_paged_by_a_cursor_of_its_own(api: ChatApi) -> None:
+    room = api.room(ANN)
+    for number in range(3):
+        api.final(ANN, room, api.send(ANN, room, f"matcha {number}")["reply"])
+    seen, cursor = [], None
+    while True:
+        asked = {"q": "matcha", "limit": 2, **({"cursor": cursor} if cursor else {})}
+        page = api.call(ANN, "GET", "/chatroom/search/", params=asked).json
+        seen += [hit["id"] for hit in page["items"]]
+        if (cursor := page["next_cursor"]) is None:
+            break
+        other = api.call(ANN, "GET", "/chatroom/search/", params={"q": "sencha", "cursor": cursor})
+        assert (other.status_code, other.json["type"]) == (400, "/problems/bad-cursor")
+    assert len(seen) == len(set(seen)) == 3

@@ -13,6 +13,7 @@ from adapters.http.auth import Authentication
 from adapters.http.billing import PaymentReturn, Subscriptions, Webhook
 from adapters.http.chat.messages import Messages, OneMessage
 from adapters.http.chat.rooms import Room, Rooms
+from adapters.http.chat.search import Search
 from adapters.http.chat.streams import Streams
 from adapters.http.chat.usage import Usages
 from adapters.http.documentation import Documentation
@@ -82,6 +83,7 @@ def chat(core: ChatVerbs, edge: Edge) -> Topic:
         "Chat",
         (
             Route("/chatroom/", Rooms(core, cursors)),
+            Route("/chatroom/search/", Search(core, cursors)),
             Route("/chatroom/{room_id:uuid}/", Room(core)),
             Route("/chatroom/{room_id:uuid}/message/", Messages(core, cursors, streams)),
             Route("/chatroom/{room_id:uuid}/message/{message_id:uuid}/", message),

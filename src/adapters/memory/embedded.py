@@ -11,6 +11,7 @@ from adapters.memory.jobs import MemoryJobs
 from adapters.memory.notes import MemoryNotes
 from adapters.memory.queue import MemoryQueue
 from adapters.memory.replies import MemoryFeed, MemoryReplies
+from adapters.memory.search import MemorySearch
 from adapters.memory.store import MemoryStore
 from gemini_core.core.chat import ChatPorts, ChatRules, ChatVerbs, chat_handlers, chat_verbs
 from gemini_core.core.jobs import JobPorts, JobRules, JobVerbs, job_verbs
@@ -44,6 +45,7 @@ def chat(
         replies=MemoryReplies(tables),
         notes=MemoryNotes(tables),
         usage=MemoryUsage(tables),
+        search=MemorySearch(tables),
         feed=MemoryFeed(),
         room_lists=NoRoomListCache(),
         llm=llm,

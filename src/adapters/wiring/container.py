@@ -21,6 +21,7 @@ from adapters.memory.store import SystemClock
 from adapters.persistence import engine
 from adapters.persistence.chat.messages import SqlMessages
 from adapters.persistence.chat.rooms import SqlRooms
+from adapters.persistence.chat.search import SqlSearch
 from adapters.persistence.chat.usage import SqlUsage
 from adapters.persistence.jobs import SqlJobs
 from adapters.persistence.notes import SqlNotes
@@ -111,6 +112,7 @@ class Container(DeclarativeContainer):
     replies = ThreadSafeSingleton(SqlReplies, database)
     notes = ThreadSafeSingleton(SqlNotes, database)
     usage = ThreadSafeSingleton(SqlUsage, database)
+    search = ThreadSafeSingleton(SqlSearch, database)
     feed = ThreadSafeSingleton(RedisFeed, redis, redis_waiting)
     room_lists = ThreadSafeSingleton(RedisRoomLists, redis)
     llm = Selector(
@@ -135,6 +137,7 @@ class Container(DeclarativeContainer):
             replies=replies,
             notes=notes,
             usage=usage,
+            search=search,
             feed=feed,
             room_lists=room_lists,
             llm=llm,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from gemini_core.core.jobs import JobPorts
 from gemini_core.model.billing import Plans
 from gemini_core.model.notes import SUMMARY_JOB, TITLE_JOB
-from gemini_core.ports.chat import MessageRepo, RoomListCache, RoomRepo, UsageRepo
+from gemini_core.ports.chat import MessageRepo, MessageSearch, RoomListCache, RoomRepo, UsageRepo
 from gemini_core.ports.clock import Clock
 from gemini_core.ports.notes import NoteRepo
 from gemini_core.ports.replies import LLMClient, ReplyFeed, ReplyRepo
@@ -20,6 +20,7 @@ from gemini_core.use_cases.chat.messages import (
     SendMessage,
 )
 from gemini_core.use_cases.chat.rooms import ChangeRoom, CreateRoom, DeleteRoom, ListRooms, ShowRoom
+from gemini_core.use_cases.chat.search import SearchMessages
 from gemini_core.use_cases.chat.usage import ShowUsage
 from gemini_core.use_cases.jobs import Handler
 from gemini_core.use_cases.notes import MakeTitle, Scribe, SumUp
@@ -36,6 +37,7 @@ class ChatPorts:
     replies: ReplyRepo
     notes: NoteRepo
     usage: UsageRepo
+    search: MessageSearch
     feed: ReplyFeed
     room_lists: RoomListCache
     llm: LLMClient
@@ -66,6 +68,7 @@ class ChatVerbs:
     read_message: ReadMessage
     follow_reply: FollowReply
     cancel_reply: CancelReply
+    search_messages: SearchMessages
     show_usage: ShowUsage
 
 
@@ -86,6 +89,7 @@ def chat_verbs(ports: ChatPorts, jobs: JobPorts, rules: ChatRules, clock: Clock)
         read_message=ReadMessage(ports.messages, ports.feed),
         follow_reply=FollowReply(ports.messages, ports.feed),
         cancel_reply=CancelReply(ports.messages, ports.feed, jobs.queue, clock),
+        search_messages=SearchMessages(ports.search),
         show_usage=ShowUsage(ports.usage, plans, clock),
     )
 

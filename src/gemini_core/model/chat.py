@@ -119,6 +119,16 @@ class RoomChange:
     archived: bool | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """A message that a search found. `highlights`: where in the snippet the words are, as start and length."""
+
+    message: Message
+    room_title: str
+    snippet: str
+    highlights: tuple[tuple[int, int], ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class DayUsage:
     """The plan in force, and the units used of one UTC day."""

@@ -5,7 +5,7 @@ from datetime import date, datetime
 from typing import Protocol
 
 from gemini_core.model.attachments import Attachment
-from gemini_core.model.chat import Chatroom, DayUsage, Message, RoomChange, Sent, TokenTotals
+from gemini_core.model.chat import Chatroom, DayUsage, Hit, Message, RoomChange, Sent, TokenTotals
 from gemini_core.model.ids import ChatroomId, JobId, MessageId, UserId
 from gemini_core.model.requests import Once, Page
 
@@ -111,6 +111,18 @@ class MessageRepo(Protocol):
 
         Answers the reply as it is now, and the jobs worth a nudge. Raises `NotFound`
         (also for a message that is no reply), `Conflict` (`already-final`).
+        """
+        ...
+
+
+class MessageSearch(Protocol):
+    """Finds messages by their words. Raises `Unavailable` while its store is away."""
+
+    def search(self, reader: UserId, query: str, *, limit: int, after: tuple[str, ...] | None) -> Page[Hit]:
+        """The reader's current messages that match, best first. Any text is a query; one without words finds nothing.
+
+        `"so quoted"` is a phrase, `-so` is not in it. Where nothing has these words, what is nearly so written, among
+        the latest messages, may be found instead.
         """
         ...
 

@@ -86,22 +86,27 @@ def room_answer(room: Chatroom) -> RoomAnswer:
 
 def message_answer(message: Message) -> MessageAnswer:
     """A message as it is answered."""
+    return MessageAnswer(**message_fields(message))
+
+
+def message_fields(message: Message) -> dict[str, Any]:
+    """What every answer tells of a message."""
     error = message.error
-    return MessageAnswer(
-        id=message.id,
-        chatroom_id=message.chatroom_id,
-        role=message.role,
-        content=message.content,
-        status=message.status,
-        created_at=message.created_at,
-        completed_at=message.completed_at,
-        reply_to=message.reply_to,
-        model=message.model,
-        finish_reason=message.finish_reason,
-        usage=None if message.usage is None else usage_answer(message.usage),
-        error=None if error is None else ErrorAnswer(error.code, error.message, error.retryable),
-        superseded=message.superseded,
-    )
+    return {
+        "id": message.id,
+        "chatroom_id": message.chatroom_id,
+        "role": message.role,
+        "content": message.content,
+        "status": message.status,
+        "created_at": message.created_at,
+        "completed_at": message.completed_at,
+        "reply_to": message.reply_to,
+        "model": message.model,
+        "finish_reason": message.finish_reason,
+        "usage": None if message.usage is None else usage_answer(message.usage),
+        "error": None if error is None else ErrorAnswer(error.code, error.message, error.retryable),
+        "superseded": message.superseded,
+    }
 
 
 def usage_answer(usage: Usage) -> UsageAnswer:
