@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from tests.fakes.gemini import Play, answer, hangs, reply_to
 from tests.fakes.gemini.script import Script
-from tests.fakes.system import Api, Installation, Process, User, installation
+from tests.fakes.system import Api, Installation, Json, Process, User, installation
 
 from adapters.local.processes import until
 
@@ -64,7 +64,7 @@ def house(standing: House) -> Iterator[House]:
             process.close()
 
 
-def once(house: House, user: User, text: str, reply: dict[str, str]) -> None:
+def once(house: House, user: User, text: str, reply: Json) -> None:
     """The reply is there in the end: once, right, and counted once."""
     final = user.final(reply)
     assert (final["status"], final["content"]) == ("complete", reply_to(text)), final
@@ -158,11 +158,27 @@ def test_a_worker_told_to_stop_while_redis_is_away_ends_in_time(house: House, ho
     worker = house.site.worker()
     house.site.valkey.kill()
     try:
-        assert until(lambda: "onnection" in worker.log.read_text(), within=20)
+        assert until(lambda: "Cannot connect" in worker.log.read_text(), within=20)
         worker.send(how)
         assert worker.wait(15) == 0
     finally:
         house.site.valkey.start()
+
+
+def test_a_worker_told_to_stop_while_postgres_is_away_ends_in_time_and_loses_nothing(house: House) -> None:
+    worker = house.site.worker(WORKER_GRACE="0.5", **SHORT_LEASE)
+    user, text = house.user(), house.question(hangs(HALF))
+    reply = user.send(user.room(), text)
+    house.reaches_gemini(text)
+    house.site.postgres.kill()
+    try:
+        assert until(lambda: "database away" in worker.log.read_text(), within=20)
+        worker.ask_to_stop()
+        assert worker.wait(15) == 0
+    finally:
+        house.site.postgres.start()
+    house.site.worker()
+    once(house, user, text, reply)
 
 
 def test_a_deploy_loses_and_doubles_nothing(house: House) -> None:
@@ -171,7 +187,7 @@ def test_a_deploy_loses_and_doubles_nothing(house: House) -> None:
     rooms = [user.room() for _ in range(10)]
     texts = [house.question(pause=0.05) for _ in range(40)]
 
-    def send(number: int) -> dict[str, str]:
+    def send(number: int) -> Json:
         return user.send(rooms[number % 10], texts[number])
 
     with ThreadPoolExecutor(10) as pool:
@@ -197,6 +213,19 @@ def test_a_reply_comes_although_redis_forgot_everything_after_the_message_was_ac
     house.site.valkey.start()
     house.site.worker()
     once(house, user, text, reply)
+
+
+def test_a_worker_that_starts_while_redis_is_away_works_all_the_same(house: House) -> None:
+    user, text = house.user(), house.question()
+    reply = user.send(user.room(), text)
+    house.site.valkey.kill()
+    try:
+        worker = house.site.worker()
+        once(house, user, text, reply)
+        worker.ask_to_stop()
+        assert worker.wait(15) == 0
+    finally:
+        house.site.valkey.start()
 
 
 def test_while_redis_is_away_messages_are_accepted_and_answered_and_afterwards_all_is_as_before(house: House) -> None:
@@ -297,7 +326,7 @@ def test_a_wrong_key_is_told_to_the_operator_and_to_nobody_else(house: House) ->
     final = user.final(user.send(user.room(), text))
     assert (final["status"], final["error"]["code"]) == ("failed", "provider_misconfigured")
     assert (house.asked(text), user.used()) == (0, 0)
-    _told_as_error(worker, "provider_misconfigured")
+    told_as_error(worker, final)
     assert key not in str(final) + house.site.said()
 
 
@@ -306,10 +335,10 @@ def test_an_unknown_model_is_told_to_the_operator(house: House) -> None:
     user = house.user()
     final = user.final(user.send(user.room(model="gemini-unheard-of"), house.question()))
     assert (final["status"], final["error"]["code"]) == ("failed", "provider_misconfigured")
-    _told_as_error(worker, "provider_misconfigured")
+    told_as_error(worker, final)
     assert house.site.gemini.key not in str(final) + house.site.said()
 
 
-def _told_as_error(worker: Process, code: str) -> None:
-    told = [line for line in worker.lines() if line.get("code") == code]
-    assert [line["level"] for line in told] == ["error"], told
+def told_as_error(worker: Process, reply: Json) -> None:
+    told = [line for line in worker.lines() if line.get("job_id") == reply["id"] and "code" in line]
+    assert [(line["level"], line["code"]) for line in told] == [("error", "provider_misconfigured")], told

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from select import POLLIN, poll
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -23,7 +24,7 @@ def create(url: str, *, pool_size: int = 10, connect_timeout: int = 3) -> Engine
     autocommit: one statement is one transaction and one round trip; where there are more, `transaction` joins them.
     """
     where = make_url(url).set(drivername="postgresql+psycopg")
-    return create_engine(
+    engine = create_engine(
         where,
         pool_size=pool_size,
         max_overflow=0,
@@ -41,6 +42,20 @@ def create(url: str, *, pool_size: int = 10, connect_timeout: int = 3) -> Engine
             "application_name": "gemini-backend",
         },
     )
+    event.listen(engine, "checkout", _refuse_hung_up)
+    return engine
+
+
+def _refuse_hung_up(connection: Any, _record: Any, _proxy: Any) -> None:
+    """A pooled connection that the server has closed meanwhile is replaced before it costs somebody an answer.
+
+    An idle connection has nothing to read but its end: a look at the socket, and no round trip.
+    """
+    look = poll()
+    if not connection.closed:
+        look.register(connection.fileno(), POLLIN)
+    if connection.closed or look.poll(0):
+        raise DisconnectionError("The server has hung up.")
 
 
 @contextmanager
