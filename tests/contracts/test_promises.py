@@ -7,11 +7,13 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
 from tests.contracts.chat_worlds import LIMITS, NOW, ChatWorld, memory_world, postgres_world
 
+from adapters.memory.attachments import MemoryAttachments
 from adapters.memory.chat import NoRoomListCache
 from adapters.memory.store import SystemClock
 from gemini_core.model.billing import Plans
 from gemini_core.model.ids import JobId
 from gemini_core.ports.jobs import JobLedger
+from gemini_core.use_cases.chat.attachments import Attachments
 from gemini_core.use_cases.chat.messages import SendMessage
 
 
@@ -39,7 +41,8 @@ def queue(world: ChatWorld) -> HastyWorkers:
 def test_whoever_is_told_of_a_job_finds_it(world: ChatWorld, queue: HastyWorkers) -> None:
     author = world.user()
     room = world.room(author)
-    send = SendMessage(world.messages, queue, NoRoomListCache(), Plans(), SystemClock())
+    attachments = Attachments(MemoryAttachments(), world.usage, Plans())
+    send = SendMessage(world.messages, queue, NoRoomListCache(), Plans(), attachments, SystemClock())
     send(author, room.id, "hello", key="k")
     send(author, room.id, "hello", key="k")
     assert queue.found == ["reply", "reply"]

@@ -1,6 +1,6 @@
 """Rooms and messages in the process."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import date, datetime
 from typing import Any
@@ -157,10 +157,12 @@ class MemoryRooms:
             self.chat.rooms[room] = changed
             return changed
 
-    def delete(self, owner: UserId, room: ChatroomId) -> None:
+    def delete(self, owner: UserId, room: ChatroomId, *, then: Iterable[NewJob] = ()) -> None:
         with self.chat.store.lock:
             self.chat.room(owner, room)
             self.chat.drop(room)
+            for job in then:
+                self.chat.jobs.add(job)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from threading import Thread
 from time import sleep
 
+from adapters.memory.attachments import MemoryAttachments
 from adapters.memory.chat import MemoryChat, MemoryMessages, MemoryRooms, MemoryUsage, NoRoomListCache
 from adapters.memory.jobs import MemoryJobs
 from adapters.memory.notes import MemoryNotes
@@ -47,6 +48,7 @@ def chat(
         usage=MemoryUsage(tables),
         search=MemorySearch(tables),
         feed=MemoryFeed(),
+        attachments=MemoryAttachments(),
         room_lists=NoRoomListCache(),
         llm=llm,
     )

@@ -17,6 +17,7 @@ from adapters.http.app import create as create_api
 from adapters.http.operations import Probe
 from adapters.http.server import stop_signal
 from adapters.local.demo_model import DemoModel
+from adapters.local.folder import FolderAttachments
 from adapters.memory.store import SystemClock
 from adapters.persistence import engine
 from adapters.persistence.chat.messages import SqlMessages
@@ -114,6 +115,9 @@ class Container(DeclarativeContainer):
     usage = ThreadSafeSingleton(SqlUsage, database)
     search = ThreadSafeSingleton(SqlSearch, database)
     feed = ThreadSafeSingleton(RedisFeed, redis, redis_waiting)
+    attachments = ThreadSafeSingleton(
+        lambda settings: FolderAttachments(settings.data_dir.absolute() / "attachments"), settings
+    )
     room_lists = ThreadSafeSingleton(RedisRoomLists, redis)
     llm = Selector(
         Callable(lambda settings: "gemini" if settings.gemini_api_key else "demo", settings),
@@ -140,6 +144,7 @@ class Container(DeclarativeContainer):
             search=search,
             feed=feed,
             room_lists=room_lists,
+            attachments=attachments,
             llm=llm,
         ),
         billing=billing,

@@ -1,5 +1,6 @@
 """The product's table of contents: every verb, by topic. Each topic's page has its ports, its verbs and its jobs."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from gemini_core.core.accounts import AccountPorts, AccountVerbs, account_handlers, account_verbs
@@ -13,6 +14,7 @@ from gemini_core.core.billing import (
 )
 from gemini_core.core.chat import ChatPorts, ChatRules, ChatVerbs, chat_handlers, chat_verbs
 from gemini_core.core.jobs import JobPorts, JobRules, JobVerbs, job_verbs
+from gemini_core.model.ids import UserId
 from gemini_core.ports.clock import Clock
 from gemini_core.use_cases.accounts.rules import AccountRules
 
@@ -63,7 +65,8 @@ def build(ports: Ports, policy: Policy) -> Core:
     """The product, on these ports."""
     clock, jobs = ports.clock, ports.jobs
     ending = end_billing(ports.billing, policy.billing, clock)
-    accounts = replace(ports.accounts, before_erasing=(ending, *ports.accounts.before_erasing))
+    before: tuple[Callable[[UserId], None], ...] = (ending, ports.chat.attachments.drop)
+    accounts = replace(ports.accounts, before_erasing=(*before, *ports.accounts.before_erasing))
     handlers = {
         **account_handlers(accounts, jobs, policy.accounts, clock),
         **chat_handlers(ports.chat, jobs, policy.chat, clock),

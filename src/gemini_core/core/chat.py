@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from gemini_core.core.jobs import JobPorts
 from gemini_core.model.billing import Plans
 from gemini_core.model.notes import SUMMARY_JOB, TITLE_JOB
+from gemini_core.ports.attachments import AttachmentStore
 from gemini_core.ports.chat import MessageRepo, MessageSearch, RoomListCache, RoomRepo, UsageRepo
 from gemini_core.ports.clock import Clock
 from gemini_core.ports.notes import NoteRepo
 from gemini_core.ports.replies import LLMClient, ReplyFeed, ReplyRepo
+from gemini_core.use_cases.chat.attachments import DROP_FILES, Attachments, DropFiles
 from gemini_core.use_cases.chat.messages import (
     CancelReply,
     EditMessage,
@@ -22,7 +24,7 @@ from gemini_core.use_cases.chat.messages import (
 from gemini_core.use_cases.chat.rooms import ChangeRoom, CreateRoom, DeleteRoom, ListRooms, ShowRoom
 from gemini_core.use_cases.chat.search import SearchMessages
 from gemini_core.use_cases.chat.usage import ShowUsage
-from gemini_core.use_cases.jobs import Handler
+from gemini_core.use_cases.jobs import Deed, Handler
 from gemini_core.use_cases.notes import MakeTitle, Scribe, SumUp
 from gemini_core.use_cases.replies.answering import AnswerMessage, ModelChoice
 from gemini_core.use_cases.replies.following import FollowReply
@@ -40,6 +42,7 @@ class ChatPorts:
     search: MessageSearch
     feed: ReplyFeed
     room_lists: RoomListCache
+    attachments: AttachmentStore
     llm: LLMClient
 
 
@@ -81,8 +84,8 @@ def chat_verbs(ports: ChatPorts, jobs: JobPorts, rules: ChatRules, clock: Clock)
         list_rooms=ListRooms(ports.rooms, cache),
         show_room=ShowRoom(ports.rooms, ports.messages),
         change_room=ChangeRoom(ports.rooms, ports.usage, cache, plans, clock),
-        delete_room=DeleteRoom(ports.rooms, cache),
-        send_message=SendMessage(ports.messages, jobs.queue, cache, plans, clock),
+        delete_room=DeleteRoom(ports.rooms, cache, jobs.queue, clock),
+        send_message=SendMessage(ports.messages, jobs.queue, cache, plans, _attachments(ports, rules), clock),
         regenerate_reply=RegenerateReply(go_on),
         edit_message=EditMessage(go_on),
         list_messages=ListMessages(ports.messages),
@@ -100,5 +103,19 @@ def chat_handlers(ports: ChatPorts, jobs: JobPorts, rules: ChatRules, clock: Clo
     return {
         TITLE_JOB: MakeTitle(ports.notes, jobs.jobs, scribe, ports.room_lists, clock),
         SUMMARY_JOB: SumUp(ports.notes, jobs.jobs, scribe, clock),
-        "reply": AnswerMessage(ports.replies, jobs.jobs, ports.llm, ports.feed, rules.plans, clock, rules.choice),
+        DROP_FILES: Deed(jobs.jobs, DropFiles(ports.attachments)),
+        "reply": AnswerMessage(
+            ports.replies,
+            jobs.jobs,
+            ports.llm,
+            ports.feed,
+            rules.plans,
+            _attachments(ports, rules),
+            clock,
+            rules.choice,
+        ),
     }
+
+
+def _attachments(ports: ChatPorts, rules: ChatRules) -> Attachments:
+    return Attachments(ports.attachments, ports.usage, rules.plans)

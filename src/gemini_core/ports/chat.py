@@ -1,12 +1,13 @@
 """What chatting needs of the world. All repositories raise `Unavailable` while their store is away."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Protocol
 
 from gemini_core.model.attachments import Attachment
 from gemini_core.model.chat import Chatroom, DayUsage, Hit, Message, RoomChange, Sent, TokenTotals
 from gemini_core.model.ids import ChatroomId, JobId, MessageId, UserId
+from gemini_core.model.jobs import NewJob
 from gemini_core.model.requests import Once, Page
 
 
@@ -34,8 +35,8 @@ class RoomRepo(Protocol):
         """Store what the change names. Raises `NotFound`."""
         ...
 
-    def delete(self, owner: UserId, room: ChatroomId) -> None:
-        """The room goes with everything in it, promised replies too. Raises `NotFound`."""
+    def delete(self, owner: UserId, room: ChatroomId, *, then: Iterable[NewJob] = ()) -> None:
+        """The room goes with everything in it, promised replies too; what follows is promised. Raises `NotFound`."""
         ...
 
 

@@ -45,10 +45,19 @@ class ErrorAnswer(Struct):
     retryable: bool
 
 
+class AttachmentAnswer(Struct):
+    """A file that came with a message; `size` in bytes."""
+
+    id: UUID
+    media_type: str
+    size: int
+
+
 class MessageAnswer(Struct, omit_defaults=True):
     """A message of the user, or the model's reply to one.
 
-    `superseded` is there, and true, where it is kept but no part of the conversation any more.
+    `attachments` are there where there are any. `superseded` is there, and true, where the message is kept but is no
+    part of the conversation any more.
     """
 
     id: UUID
@@ -64,6 +73,7 @@ class MessageAnswer(Struct, omit_defaults=True):
     usage: UsageAnswer | None
     error: ErrorAnswer | None
     superseded: bool = False
+    attachments: list[AttachmentAnswer] = []
 
 
 class RoomWithMessages(RoomAnswer):
@@ -106,6 +116,7 @@ def message_fields(message: Message) -> dict[str, Any]:
         "usage": None if message.usage is None else usage_answer(message.usage),
         "error": None if error is None else ErrorAnswer(error.code, error.message, error.retryable),
         "superseded": message.superseded,
+        "attachments": [AttachmentAnswer(file.id, file.media_type, file.size) for file in message.attachments],
     }
 
 

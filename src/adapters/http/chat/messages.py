@@ -16,6 +16,7 @@ from adapters.http.describing import IDEMPOTENCY_KEY, PAGED, Parameter, Raw, des
 from adapters.http.paging import Cursors, Listing
 from gemini_core.core.chat import ChatVerbs
 from gemini_core.errors import Invalid
+from gemini_core.model.attachments import MOST_FILES, File
 from gemini_core.model.ids import ChatroomId, MessageId
 from gemini_core.use_cases.chat.messages import MAX_CONTENT
 
@@ -33,10 +34,18 @@ ACCEPTED_HEADERS = {
 }
 
 
+class NewFile(Struct, forbid_unknown_fields=True):
+    """A file: what it is, and its bytes in base64."""
+
+    media_type: str
+    data: bytes
+
+
 class NewMessage(Struct, forbid_unknown_fields=True):
-    """1 to 32,000 characters after trimming."""
+    """1 to 32,000 characters after trimming; with files, where the plan has them, up to its size in all."""
 
     content: Text
+    attachments: Annotated[list[NewFile], Meta(max_length=MOST_FILES)] = []
 
 
 class Edit(Struct, forbid_unknown_fields=True):
@@ -52,6 +61,7 @@ class Messages:
         self._core = core
         self._cursors = cursors
         self._streams = streams
+        self._limit = bodies.MAX_BYTES + 4 * core.send_message.attachments.largest // 3
 
     @describe(
         "Send a message",
@@ -60,16 +70,21 @@ class Messages:
         path=(ROOM_ID,),
         headers=(IDEMPOTENCY_KEY,),
         answer_headers=ACCEPTED_HEADERS,
-        problems=("not-found", "daily-limit-reached", "idempotency-key-reused"),
+        problems=("not-found", "attachments-not-in-plan", "daily-limit-reached", "idempotency-key-reused"),
     )
     def on_post(self, req: falcon.Request, resp: falcon.Response, room_id: UUID) -> None:
-        """Accepted with everything it promises, or not at all. Replies of a room are made in order, one at a time."""
+        """Accepted with everything it promises, or not at all. Replies of a room are made in order, one at a time.
+
+        Files: PNG, JPEG, WebP, HEIC and HEIF, PDF, WAV, MP3, AIFF, AAC, Ogg and FLAC, and plain text. The body may have
+        1 MiB, and what the files of the largest plan have in base64.
+        """
         asking = caller(req)
-        wanted = bodies.read(req, NewMessage)
+        wanted = bodies.read(req, NewMessage, limit=self._limit)
         sent = self._core.send_message(
             asking.user_id,
             ChatroomId(room_id),
             wanted.content,
+            files=[File(file.media_type, file.data) for file in wanted.attachments],
             key=req.get_header("Idempotency-Key"),
             request_id=request_id(req),
         )

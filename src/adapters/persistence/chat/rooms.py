@@ -1,6 +1,6 @@
 """Rooms in PostgreSQL."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -11,10 +11,12 @@ from sqlalchemy.dialects.postgresql import JSONB
 from adapters.persistence.chat.once import TAKE_KEY, first_outcome, key_of
 from adapters.persistence.chat.rows import PLAN, ROOM, ROOM_COLUMNS, no_room, room_of
 from adapters.persistence.engine import statement, transaction
+from adapters.persistence.jobs import insert_job
 from adapters.persistence.tables import chatrooms
 from gemini_core.errors import Conflict, NotFound
 from gemini_core.model.chat import Chatroom, RoomChange
 from gemini_core.model.ids import ChatroomId, UserId
+from gemini_core.model.jobs import NewJob
 from gemini_core.model.requests import Once, Page
 
 # A statement of its own, so that the count that follows it sees what was stored while it waited for the lock.
@@ -136,7 +138,7 @@ class SqlRooms:
             raise no_room()
         return room_of(row)
 
-    def delete(self, owner: UserId, room: ChatroomId) -> None:
+    def delete(self, owner: UserId, room: ChatroomId, *, then: Iterable[NewJob] = ()) -> None:
         key = {"owner": owner, "room": room}
         with transaction(self.engine) as connection:
             if connection.execute(LOCK_ROOM, key).one_or_none() is None:
@@ -144,3 +146,5 @@ class SqlRooms:
             connection.execute(DROP_JOBS, {"room": room})
             connection.execute(GIVE_BACK_PENDING, key)
             connection.execute(DELETE_ROOM, key)
+            for job in then:
+                insert_job(connection, job)

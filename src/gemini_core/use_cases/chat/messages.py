@@ -1,9 +1,11 @@
 """What people say in their rooms."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gemini_core.errors import Invalid
+from gemini_core.model.attachments import File
 from gemini_core.model.billing import Plans
 from gemini_core.model.chat import Message, Sent
 from gemini_core.model.ids import ChatroomId, JobId, MessageId, UserId
@@ -12,6 +14,7 @@ from gemini_core.ports.chat import MessageRepo, RoomListCache
 from gemini_core.ports.clock import Clock
 from gemini_core.ports.jobs import JobQueue
 from gemini_core.ports.replies import ReplyFeed
+from gemini_core.use_cases.chat.attachments import Attachments, fingerprint
 from gemini_core.use_cases.chat.rules import checked
 
 MAX_CONTENT = 32_000
@@ -25,18 +28,36 @@ class SendMessage:
     queue: JobQueue
     cache: RoomListCache
     plans: Plans
+    attachments: Attachments
     clock: Clock
 
     def __call__(
-        self, author: UserId, room: ChatroomId, content: str, *, key: str | None = None, request_id: str = ""
+        self,
+        author: UserId,
+        room: ChatroomId,
+        content: str,
+        *,
+        files: Sequence[File] = (),
+        key: str | None = None,
+        request_id: str = "",
     ) -> Sent:
-        """Raises `Invalid`, `NotFound`, `LimitReached`, `Unavailable`."""
-        once = Once.of(key, "send_message", room=room, content=content)
-        content = _said(content)
+        """Raises `Invalid`, `Forbidden` (`attachments-not-in-plan`), `NotFound`, `LimitReached`, `Unavailable`."""
+        once = Once.of(key, "send_message", room=room, content=content, files=fingerprint(files))
+        now, content = self.clock.now(), _said(content)
         limits = {plan.name: plan.daily_messages for plan in self.plans.values()}
-        sent = self.messages.send(
-            author, room, content, limits=limits, now=self.clock.now(), once=once, request_id=request_id
-        )
+        with self.attachments.kept(author, room, files, now) as kept:
+            sent = kept.with_message(
+                self.messages.send(
+                    author,
+                    room,
+                    content,
+                    limits=limits,
+                    now=now,
+                    attachments=kept.attachments,
+                    once=once,
+                    request_id=request_id,
+                )
+            )
         # A replay too: whoever was first may have died before it came this far.
         self.cache.changed(author)
         self.queue.nudge(JobId(sent.reply.id))

@@ -11,6 +11,8 @@ from gemini_core.model.ids import ChatroomId, MessageId, UserId, uuid7
 from gemini_core.model.requests import Once, Page
 from gemini_core.ports.chat import MessageRepo, RoomListCache, RoomRepo, UsageRepo
 from gemini_core.ports.clock import Clock
+from gemini_core.ports.jobs import JobQueue
+from gemini_core.use_cases.chat.attachments import drop_files
 from gemini_core.use_cases.chat.rules import checked
 
 MAX_TITLE = 200
@@ -127,11 +129,15 @@ class DeleteRoom:
 
     rooms: RoomRepo
     cache: RoomListCache
+    queue: JobQueue
+    clock: Clock
 
     def __call__(self, owner: UserId, room: ChatroomId) -> None:
         """Raises `NotFound`, `Unavailable`."""
-        self.rooms.delete(owner, room)
+        files = drop_files(owner, room, self.clock.now())
+        self.rooms.delete(owner, room, then=[files])
         self.cache.changed(owner)
+        self.queue.nudge(files.id)
 
 
 def _model_of_plan(model: str, plan: Plan, plans: Plans) -> str:

@@ -7,8 +7,9 @@ from datetime import timedelta
 from typing import TypeVar
 
 from gemini_core.errors import Unavailable
+from gemini_core.model.attachments import File
 from gemini_core.model.billing import Plans
-from gemini_core.model.chat import ReplyError, Status, Usage
+from gemini_core.model.chat import Message, ReplyError, Status, Usage
 from gemini_core.model.context import due_for_summary, prompt_for
 from gemini_core.model.ids import JobId, MessageId
 from gemini_core.model.jobs import Backoff, Lease, NewJob
@@ -17,6 +18,7 @@ from gemini_core.model.replies import Answer, Conversation, ModelFailure, Timeou
 from gemini_core.ports.clock import Clock
 from gemini_core.ports.jobs import JobRepo
 from gemini_core.ports.replies import LLMClient, ReplyFeed, ReplyRepo
+from gemini_core.use_cases.chat.attachments import Attachments
 from gemini_core.use_cases.jobs import Stop
 
 T = TypeVar("T")
@@ -73,6 +75,7 @@ class AnswerMessage:
     llm: LLMClient
     feed: ReplyFeed
     plans: Plans
+    attachments: Attachments
     clock: Clock
     choice: ModelChoice = ModelChoice()
 
@@ -103,7 +106,11 @@ class AnswerMessage:
         return self._told(lease, self.replies.finish(lease, failed, now=self.clock.now()))
 
     def _listen(self, conversation: Conversation, lease: Lease, stop: Stop, draft: _Draft) -> None:
-        prompt = prompt_for(conversation, model=draft.model, context_tokens=self._tokens(conversation.plan))
+        def files(message: Message) -> tuple[File, ...]:
+            return self.attachments.of(conversation.user_id, message)
+
+        tokens = self._tokens(conversation.plan)
+        prompt = prompt_for(conversation, model=draft.model, context_tokens=tokens, files=files)
         for piece in self.llm.stream(prompt, timeouts=self._timeouts(lease), stopped=stop):
             draft.usage = piece.usage or draft.usage
             draft.finish_reason = piece.finish_reason or draft.finish_reason
