@@ -19,6 +19,7 @@ from adapters.persistence.accounts.passwords import SqlPasswords
 from adapters.persistence.accounts.sessions import SqlSessions
 from adapters.persistence.accounts.users import SqlUsers
 from adapters.persistence.billing.ledger import SqlBillingExport
+from adapters.persistence.chat.export import SqlChatExport
 from adapters.persistence.engine import Engine
 from adapters.redis.client import Redis
 from adapters.redis.limits import RedisLimits
@@ -95,7 +96,7 @@ def account_ports(settings: Settings, engine: Engine, redis: "Redis", clock: Clo
         operators=SqlOperators(engine),
         breached=PwnedPasswords(settings.breaches_url) if settings.breaches_url else None,
         inbox=inbox,
-        exports=(SqlAccountExport(engine), SqlBillingExport(engine)),
+        exports=(SqlAccountExport(engine), SqlChatExport(engine), SqlBillingExport(engine)),
     )
 
 
