@@ -1,10 +1,11 @@
 """What the model is told of a conversation: bounded, and alike from turn to turn."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from uuid import uuid4
 
-from gemini_core.model.attachments import Attachment
+from gemini_core.model.attachments import Attachment, File
 from gemini_core.model.chat import Chatroom, Message, ReplyError, Role, Status
 from gemini_core.model.context import KEPT, due_for_summary, prompt_for, size_of
 from gemini_core.model.ids import ChatroomId, MessageId, UserId, uuid7
@@ -128,3 +129,24 @@ def test_files_count() -> None:
         attachments=(Attachment(uuid4(), "image/png", 500_000), Attachment(uuid4(), "text/plain", 4_000)),
     )
     assert size_of(picture) - size_of(plain) > 1_000 + 1_000
+
+
+def test_files_of_earlier_turns_are_left_out_where_a_request_would_become_too_large() -> None:
+    def with_file(content: str, size: int) -> Message:
+        return replace(said(Role.USER, content), attachments=(Attachment(uuid4(), "image/png", size),))
+
+    told = (
+        with_file("one", 1_000),
+        said(Role.MODEL, "1"),
+        with_file("two", 7_000_000),
+        said(Role.MODEL, "2"),
+        with_file("three", 6_000_000),
+    )
+    prompt = prompt_for(
+        conversation(told),
+        model="m",
+        context_tokens=128_000,
+        files=lambda turn: (File("image/png", turn.content.encode()),) if turn.attachments else (),
+    )
+    assert [turn.text for turn in prompt.turns] == ["one", "1", "two", "2", "three"]
+    assert [len(turn.attachments) for turn in prompt.turns] == [0, 0, 0, 0, 1]

@@ -76,9 +76,13 @@ class MemoryReplies:
         return room, self.chat.messages[room.id][MessageId(lease.id)]
 
 
+# Logs. Afterwards the stored text serves.
+KEPT = 1_000
+
+
 @dataclass(frozen=True, slots=True)
 class MemoryFeed:
-    """`ReplyFeed` in the process."""
+    """`ReplyFeed` in the process. Of replies that are made and followed, the latest ones are kept."""
 
     logs: dict[MessageId, list[FeedEvent]] = field(default_factory=dict)
     grown: Condition = field(default_factory=Condition)
@@ -107,4 +111,6 @@ class MemoryFeed:
     def _add(self, reply: MessageId, event: FeedEvent) -> None:
         with self.grown:
             self.logs.setdefault(reply, []).append(event)
+            if event.end and len(self.logs) > KEPT:
+                del self.logs[next(iter(self.logs))]
             self.grown.notify_all()

@@ -16,6 +16,8 @@ from gemini_core.model.replies import Conversation, Prompt, Turn
 LEAST = 1_000
 # Parts of the budget: a summary is due when the turns since the last one take FULL, and leaves KEPT as it was said.
 FULL, KEPT = 3 / 4, 1 / 4
+# Bytes of files in one request: providers take about 20 MB, in base64.
+FILE_BYTES = 12_000_000
 # Turns that do not fit are left out in steps of this part.
 STEP = 1 / 4
 
@@ -35,11 +37,14 @@ def prompt_for(
     """The room's instruction, what was said earlier in short, then as many of the latest turns as fit.
 
     A reply that failed is never part of it, nor the words that the model refused to answer; what a cancelled reply
-    had said is.
+    had said is. Files of earlier turns are left out where a request would become too large with them.
     """
     turns = fitting(spoken(conversation.turns), budget(conversation, context_tokens))
-    told = tuple(Turn(turn.role, turn.content, files(turn)) for turn in turns)
-    return Prompt(model, system_for(conversation), told)
+    told, room = [], FILE_BYTES
+    for turn in reversed(turns):
+        room -= sum(attachment.size for attachment in turn.attachments)
+        told.append(Turn(turn.role, turn.content, files(turn) if room >= 0 else ()))
+    return Prompt(model, system_for(conversation), tuple(reversed(told)))
 
 
 def system_for(conversation: Conversation) -> str:
