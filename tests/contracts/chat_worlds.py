@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Engine, insert
 
-from adapters.memory.chat import MemoryChat, MemoryMessages, MemoryRooms, MemoryUsage
+from adapters.memory.chat import MemoryChat, MemoryRooms, MemoryUsage
 from adapters.memory.jobs import MemoryJobs
+from adapters.memory.messages import MemoryMessages
 from adapters.memory.notes import MemoryNotes
 from adapters.memory.replies import MemoryReplies
 from adapters.memory.search import MemorySearch

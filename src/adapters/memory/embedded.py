@@ -7,8 +7,9 @@ from threading import Thread
 from time import sleep
 
 from adapters.memory.attachments import MemoryAttachments
-from adapters.memory.chat import MemoryChat, MemoryMessages, MemoryRooms, MemoryUsage, NoRoomListCache
+from adapters.memory.chat import MemoryChat, MemoryRooms, MemoryUsage, NoRoomListCache
 from adapters.memory.jobs import MemoryJobs
+from adapters.memory.messages import MemoryMessages
 from adapters.memory.notes import MemoryNotes
 from adapters.memory.queue import MemoryQueue
 from adapters.memory.replies import MemoryFeed, MemoryReplies
