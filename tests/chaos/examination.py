@@ -11,7 +11,7 @@ from tests.fakes.gemini import Record, reply_to
 from tests.fakes.system import FINAL, Installation, Json
 
 # Seconds after a kill in which the provider notices that the worker has hung up.
-NOTICED = 0.5
+NOTICED = 1.5
 # Seconds for which an answer that arrived may be on its way to the database, on a busy machine.
 ON_ITS_WAY = 3.0
 
