@@ -461,3 +461,34 @@ def test_messages_are_paged_forwards_and_backwards_with_nothing_twice(world: Cha
     assert latest.next == (str(everything[2].id),)
     assert world.messages.page(author, room.id, limit=4, before=everything[2].id).next is None
     assert world.messages.page(author, world.room(author).id, limit=4).items == ()
+
+
+# --- a crowd ----------------------------------------------------------------------------------------------------------
+
+
+def test_50_authors_at_the_same_instant_get_what_each_of_them_sent(world: ChatWorld) -> None:
+    rooms = [world.room(world.user()) for _ in range(50)]
+    outcomes = at_once(50, lambda n: send(world, rooms[n].user_id, rooms[n].id, f"from {n}"))
+    for number, (room, outcome) in enumerate(zip(rooms, outcomes, strict=True)):
+        assert isinstance(outcome, Sent)
+        assert (outcome.message.chatroom_id, outcome.message.content, outcome.used) == (room.id, f"from {number}", 1)
+        assert all_messages(world, room.user_id, room.id) == (outcome.message, outcome.reply)
+
+
+def test_in_a_crowd_everybody_is_answered_for_themselves(world: ChatWorld) -> None:
+    """Accepted, over the limit, not found and unfit to be stored, all at the same instant."""
+    full, fine = [world.room(world.user()) for _ in range(5)], [world.room(world.user()) for _ in range(20)]
+    for room in full:
+        for _ in range(5):
+            send(world, room.user_id, room.id)
+
+    def deed(number: int) -> Sent:
+        if number < 5:
+            return send(world, full[number].user_id, full[number].id)
+        if number < 10:
+            return send(world, full[number - 5].user_id, fine[0].id)
+        return send(world, fine[number - 10].user_id, fine[number - 10].id)
+
+    outcomes = [type(outcome) for outcome in at_once(30, deed)]
+    assert outcomes == [LimitReached] * 5 + [NotFound] * 5 + [Sent] * 20
+    assert [used(world, room.user_id) for room in full] == [5] * 5

@@ -168,9 +168,7 @@ def test_only_the_users_own_words_are_edited_and_only_in_the_users_own_room(worl
         with pytest.raises(NotFound):
             redo(world, stranger, sent.message, content)
         with pytest.raises(NotFound):
-            world.messages.redo(
-                author, world.room(author).id, sent.message.id, content, limits=LIMITS, now=NOW
-            )
+            world.messages.redo(author, world.room(author).id, sent.message.id, content, limits=LIMITS, now=NOW)
     with pytest.raises(NotFound):
         replies_to(world, stranger, sent.message)
     assert conversation(world, author, room) == [sent.message.id, sent.reply.id]

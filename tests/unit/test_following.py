@@ -117,9 +117,7 @@ def test_a_stream_cut_at_every_event_and_resumed_while_the_reply_is_made_joins_t
 
 
 @pytest.mark.parametrize("log_is_there", [True, False], ids=["with its log", "a week later"])
-def test_a_stream_cut_at_every_event_and_resumed_afterwards_joins_to_the_text(
-    scene: Scene, log_is_there: bool
-) -> None:
+def test_a_stream_cut_at_every_event_and_resumed_afterwards_joins_to_the_text(scene: Scene, log_is_there: bool) -> None:
     lease = scene.begin()
     scene.say(lease, *PIECES)
     seen = first(len(PIECES), scene.follow())

@@ -85,7 +85,9 @@ KINDS: Final[Mapping[str, Kind]] = {
         403, "The model is not part of the plan", "Choose another model, or change to a plan that includes this one."
     ),
     "attachments-not-in-plan": Kind(
-        403, "Attachments are not part of the plan", "Send the message without files, or change to a plan that has them."
+        403,
+        "Attachments are not part of the plan",
+        "Send the message without files, or change to a plan with them.",
     ),
     "room-limit-reached": Kind(
         409, "The plan has no room for another chatroom", "Delete a chatroom, or change to a larger plan."

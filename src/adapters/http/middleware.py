@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from adapters.http.context import client, request_id
 
-# ruff: noqa: ARG002, FBT001 (Falcon prescribes the parameters)
+# ruff: noqa: FBT001 (Falcon prescribes the parameters)
 
 log = structlog.get_logger()
 

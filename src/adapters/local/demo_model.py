@@ -25,7 +25,7 @@ class DemoModel:
         self,
         prompt: Prompt,
         *,
-        timeouts: Timeouts,  # noqa: ARG002  (it is never that slow)
+        timeouts: Timeouts,
         stopped: Callable[[], bool],
     ) -> Iterator[Piece]:
         asked = _tokens(prompt.system + "".join(turn.text for turn in prompt.turns))

@@ -67,9 +67,7 @@ class MemoryMessages:
                 old = self._to_edit(found)
                 said = self._said(owned, content, old.attachments, now)
                 new, after = [said], MessageId(UUID(int=old.id.int - 1))
-            return self._accept(
-                owned, said, new, limits, now=now, once=once, request_id=request_id, superseding=after
-            )
+            return self._accept(owned, said, new, limits, now=now, once=once, request_id=request_id, superseding=after)
 
     def _to_edit(self, message: Message) -> Message:
         if message.role is not Role.USER:

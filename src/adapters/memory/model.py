@@ -27,7 +27,7 @@ class ScriptedModel:
         self,
         prompt: Prompt,
         *,
-        timeouts: Timeouts,  # noqa: ARG002  (it waits for nothing of its own)
+        timeouts: Timeouts,
         stopped: Callable[[], bool],
     ) -> Iterator[Piece]:
         with self._lock:

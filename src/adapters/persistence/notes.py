@@ -99,5 +99,3 @@ class SqlNotes:
             if summary:
                 connection.execute(KEEP_SUMMARY, {"room": room, "upto": upto, "summary": summary, "now": now})
         return nudge
-
-

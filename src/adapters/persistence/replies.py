@@ -104,9 +104,6 @@ class SqlReplies:
             return True
 
 
-
-
-
 def _final(answer: Answer, now: datetime) -> dict[str, Any]:
     error, usage = answer.error, answer.billed
     return {

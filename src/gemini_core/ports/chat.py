@@ -143,9 +143,7 @@ class UsageRepo(Protocol):
 class RoomListCache(Protocol):
     """A user's room lists, kept close. A cache that is away finds nothing and keeps nothing; it never raises."""
 
-    def fetch(
-        self, owner: UserId, key: str, make: Callable[[], Page[Chatroom]]
-    ) -> Page[Chatroom]:
+    def fetch(self, owner: UserId, key: str, make: Callable[[], Page[Chatroom]]) -> Page[Chatroom]:
         """The list kept under the key, else a fresh one, which is kept unless a change came in between."""
         ...
 

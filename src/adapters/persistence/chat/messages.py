@@ -156,4 +156,3 @@ class SqlMessages:
                 connection.execute(GIVE_BACK, key)
                 nudge = next_in_lane(connection, room, JobId(reply))
             return message_of(connection.execute(MESSAGE, reader).one()), nudge
-

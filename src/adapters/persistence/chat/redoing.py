@@ -49,9 +49,7 @@ DROP_JOBS = text("DELETE FROM jobs WHERE id = ANY(:ids)").bindparams(IDS)
 CANCEL = text(
     "UPDATE messages SET status = 'cancelled', completed_at = :now WHERE chatroom_id = :room AND id = ANY(:ids)"
 ).bindparams(IDS)
-SUPERSEDE = text(
-    "UPDATE messages SET superseded = true WHERE chatroom_id = :room AND id > :after AND NOT superseded"
-)
+SUPERSEDE = text("UPDATE messages SET superseded = true WHERE chatroom_id = :room AND id > :after AND NOT superseded")
 FORGET_SUMMARIES = text("DELETE FROM summaries WHERE chatroom_id = :room AND upto > :after")
 RESERVE = text(
     """
@@ -76,9 +74,9 @@ TOUCH = text(
     WHERE id = :room
     """
 )
-TAKE = text(
-    TAKE_KEY.format(user=":author", outcome=":outcome", source="(SELECT) one")
-).bindparams(bindparam("outcome", type_=JSONB))
+TAKE = text(TAKE_KEY.format(user=":author", outcome=":outcome", source="(SELECT) one")).bindparams(
+    bindparam("outcome", type_=JSONB)
+)
 
 
 def redo(

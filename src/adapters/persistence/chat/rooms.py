@@ -47,9 +47,9 @@ GIVE_BACK_PENDING = text(
     WHERE d.user_id = :owner AND d.day = held.unit_day
     """
 )
-TAKE_ROOM_KEY = text(
-    TAKE_KEY.format(user=":user_id", outcome=":outcome", source="(SELECT) one")
-).bindparams(bindparam("outcome", type_=JSONB))
+TAKE_ROOM_KEY = text(TAKE_KEY.format(user=":user_id", outcome=":outcome", source="(SELECT) one")).bindparams(
+    bindparam("outcome", type_=JSONB)
+)
 
 
 @dataclass(frozen=True, slots=True)

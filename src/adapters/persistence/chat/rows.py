@@ -72,9 +72,7 @@ def message_of(row: Row[Any]) -> Message:
         model=row.model,
         finish_reason=row.finish_reason,
         usage=None if row.prompt_tokens is None else Usage(row.prompt_tokens, row.output_tokens),
-        error=None
-        if row.error_code is None
-        else ReplyError(row.error_code, row.error_message, row.error_retryable),
+        error=None if row.error_code is None else ReplyError(row.error_code, row.error_message, row.error_retryable),
         attempt=row.attempt,
         attachments=attachments_of(row.attachments),
         superseded=row.superseded,

@@ -154,9 +154,7 @@ def _tail(random: int) -> str:
     return f"7{random >> 62:03x}{0b10 << 62 | random & ((1 << 62) - 1):016x}"
 
 
-def _sent(
-    values: Mapping[str, Any], said: UUID, reply: UUID, *, limit: int, used: int, replayed: bool = False
-) -> Sent:
+def _sent(values: Mapping[str, Any], said: UUID, reply: UUID, *, limit: int, used: int, replayed: bool = False) -> Sent:
     message = Message(
         id=MessageId(said),
         chatroom_id=values["room"],

@@ -77,9 +77,7 @@ class ListRooms:
     ) -> Page[Chatroom]:
         """A page. Raises `Unavailable`."""
         key = f"{limit}:{archived}:{after}"
-        return self.cache.fetch(
-            owner, key, lambda: self.rooms.page(owner, archived=archived, limit=limit, after=after)
-        )
+        return self.cache.fetch(owner, key, lambda: self.rooms.page(owner, archived=archived, limit=limit, after=after))
 
 
 @dataclass(frozen=True, slots=True)

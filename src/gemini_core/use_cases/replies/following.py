@@ -125,6 +125,8 @@ def _latest_attempt(log: Sequence[FeedEvent]) -> Sequence[FeedEvent]:
     """Nobody needs to see an attempt that was given up before they came."""
     latest = max((event.attempt for event in log), default=0)
     return [event for event in log if event.end or event.attempt == latest]
+
+
 _LAST = {
     Status.COMPLETE: ReplyEventKind.DONE,
     Status.FAILED: ReplyEventKind.FAILED,

@@ -31,9 +31,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="jobs_pkey"),
     )
     op.create_index("jobs_due_idx", "jobs", ["due_at"], postgresql_where=sa.text("NOT dead"))
-    op.create_index(
-        "jobs_lane_idx", "jobs", ["lane", "id"], postgresql_where=sa.text("lane IS NOT NULL AND NOT dead")
-    )
+    op.create_index("jobs_lane_idx", "jobs", ["lane", "id"], postgresql_where=sa.text("lane IS NOT NULL AND NOT dead"))
     op.create_table(
         "chatrooms",
         sa.Column("id", sa.Uuid, nullable=False),
@@ -84,7 +82,8 @@ def upgrade() -> None:
     op.execute(
         """
         CREATE INDEX messages_words_idx ON messages USING gin (
-            (to_tsvector('simple'::regconfig, left(content, 50000)) || array_to_tsvector(ARRAY['user ' || user_id::text]))
+            (to_tsvector('simple'::regconfig, left(content, 50000))
+                || array_to_tsvector(ARRAY['user ' || user_id::text]))
         ) WHERE NOT superseded AND content <> ''
         """
     )
