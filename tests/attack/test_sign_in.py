@@ -561,16 +561,15 @@ def _dump(url: str) -> str:
 
 def _keys(url: str) -> str:
     """Everything in Redis: names, and what is under them."""
-    with Redis.from_url(url, decode_responses=True, encoding_errors="replace") as redis:
-        text = []
-        for key in redis.scan_iter("*", count=1000):
-            readers: dict[str, Callable[[str], Any]] = {
-                "string": redis.get,
-                "zset": lambda name: redis.zrange(name, 0, -1, withscores=True),
-                "list": lambda name: redis.lrange(name, 0, -1),
-                "hash": redis.hgetall,
-                "set": redis.smembers,
-                "stream": redis.xrange,
-            }
-            text.append(f"{key} {readers[redis.type(key)](key)}")
-        return "\n".join(text)
+    with Redis.from_url(url) as redis:
+        readers: dict[bytes, Callable[[bytes], Any]] = {
+            b"string": redis.get,
+            b"zset": lambda name: redis.zrange(name, 0, -1, withscores=True),
+            b"list": lambda name: redis.lrange(name, 0, -1),
+            b"hash": redis.hgetall,
+            b"set": redis.smembers,
+            b"stream": redis.xrange,
+            b"none": lambda _: "gone meanwhile",
+        }
+        text = [f"{key!r} {readers[redis.type(key)](key)}" for key in redis.scan_iter("*", count=1000)]
+    return "\n".join(text)

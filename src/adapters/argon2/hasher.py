@@ -1,15 +1,22 @@
-"""Passwords hashed with argon2id: slow on purpose, so never more at a time than the machine can carry."""
+"""Passwords hashed with argon2id: slow on purpose, so never more at a time than the machine can carry.
+
+They are hashed in a few threads of their own: the memory that a hash needs stays with the thread that made it, and a
+crowd of requests would keep 19 MiB each.
+"""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from threading import BoundedSemaphore
+from typing import TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
 from gemini_core.errors import Unavailable
+
+T = TypeVar("T")
 
 MEMORY_KIB, PASSES, LANES = 19 * 1024, 2, 1
 
@@ -20,7 +27,7 @@ class Argon2Hasher:
     def __init__(self, *, at_once: int | None = None, waiting: int = 256, memory_kib: int = MEMORY_KIB) -> None:
         workers = at_once or max(1, (os.cpu_count() or 1) - 1)
         self._argon2 = PasswordHasher(time_cost=PASSES, memory_cost=memory_kib, parallelism=LANES)
-        self._working = BoundedSemaphore(workers)
+        self._workers = ThreadPoolExecutor(workers, thread_name_prefix="argon2")
         self._admitted = BoundedSemaphore(workers + waiting)
 
     @cached_property
@@ -29,26 +36,24 @@ class Argon2Hasher:
         return self._argon2.hash("nobody's password")
 
     def hash(self, password: str) -> str:
-        with self._turn():
-            return self._argon2.hash(password)
+        return self._in_turn(lambda: self._argon2.hash(password))
 
     def matches(self, password_hash: str | None, password: str) -> bool:
-        with self._turn():
-            try:
-                self._argon2.verify(password_hash or self._nobodys, password)
-            except (Argon2Error, InvalidHashError):
-                return False
-        return password_hash is not None
+        return self._in_turn(lambda: self._fits(password_hash or self._nobodys, password)) and password_hash is not None
 
     def is_weak(self, password_hash: str) -> bool:
         return self._argon2.check_needs_rehash(password_hash)
 
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
+    def _fits(self, password_hash: str, password: str) -> bool:
+        try:
+            return self._argon2.verify(password_hash, password)
+        except (Argon2Error, InvalidHashError):
+            return False
+
+    def _in_turn(self, work: Callable[[], T]) -> T:
         if not self._admitted.acquire(blocking=False):
             raise Unavailable("Too many passwords are being checked right now.", retry_after=2)
         try:
-            with self._working:
-                yield
+            return self._workers.submit(work).result()
         finally:
             self._admitted.release()
