@@ -28,7 +28,7 @@ from adapters.persistence.replies import SqlReplies
 from bench.stage import standing
 from gemini_core.core.chat import ChatPorts, ChatRules, ChatVerbs, chat_handlers, chat_verbs
 from gemini_core.core.jobs import JobPorts, JobRules, JobVerbs, job_verbs
-from gemini_core.model.billing import BASIC, PRO, Plans
+from gemini_core.model.billing.plans import BASIC, PRO, Plans
 from gemini_core.model.chat import Usage
 from gemini_core.model.context import estimated_tokens
 from gemini_core.model.ids import JobId, UserId

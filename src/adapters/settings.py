@@ -19,7 +19,7 @@ from dotenv import dotenv_values
 from adapters import values
 from adapters.values import listed, one_of, regions, seconds, text, url, whole
 from gemini_core.errors import Invalid
-from gemini_core.model.billing import Plans
+from gemini_core.model.billing.plans import Plans
 
 LIVE_KEYS = ("sk_live_", "rk_live_")
 STRIPE = "https://api.stripe.com"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
-from gemini_core.model.billing import BASIC, PRO, Plan, Plans
+from gemini_core.model.billing.plans import BASIC, PRO, Plan, Plans
 
 T = TypeVar("T")
 Parser = Callable[[str], T]

@@ -6,13 +6,11 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Engine, insert, select
 
-from adapters.memory.billing import (
-    MemoryBilling,
-    MemoryBillingEvents,
-    MemoryBillingLedger,
-    MemoryCheckouts,
-    MemorySubscriptions,
-)
+from adapters.memory.billing.checkouts import MemoryCheckouts
+from adapters.memory.billing.events import MemoryBillingEvents
+from adapters.memory.billing.ledger import MemoryBillingLedger
+from adapters.memory.billing.subscriptions import MemorySubscriptions
+from adapters.memory.billing.tables import MemoryBilling
 from adapters.memory.jobs import MemoryJobs
 from adapters.memory.store import MemoryStore
 from adapters.persistence.billing.checkouts import SqlCheckouts
@@ -22,7 +20,8 @@ from adapters.persistence.billing.subscriptions import SqlSubscriptions
 from adapters.persistence.jobs import SqlJobs
 from adapters.persistence.tables import users
 from gemini_core.errors import NotFound
-from gemini_core.model.billing import Begun, Checkout, CheckoutId, Offer, Session, Standing, Terms
+from gemini_core.model.billing.checkouts import Begun, Checkout, CheckoutId, Offer, Session
+from gemini_core.model.billing.subscriptions import Standing, Terms
 from gemini_core.model.ids import UserId, uuid7
 from gemini_core.model.requests import Once
 from gemini_core.ports.billing import BillingEvents, BillingLedger, CheckoutRepo, Reconciliation, SubscriptionRepo

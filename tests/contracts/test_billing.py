@@ -11,22 +11,10 @@ import pytest
 from tests.contracts.billing_worlds import NOW, PRICE, TERMS, BillingWorld, memory_world, postgres_world
 
 from gemini_core.errors import Conflict, Failure, Invalid, NotFound
-from gemini_core.model.billing import (
-    ANSWER_LIFE,
-    SYNC_JOB,
-    AlreadySubscribed,
-    Begun,
-    BillingFilter,
-    Concern,
-    EventState,
-    Grant,
-    GrantId,
-    Hint,
-    Received,
-    Standing,
-    Subject,
-    Subscription,
-)
+from gemini_core.model.billing.checkouts import ANSWER_LIFE, AlreadySubscribed, Begun
+from gemini_core.model.billing.events import SYNC_JOB, Concern, EventState, Hint, Received, Subject
+from gemini_core.model.billing.ledger import BillingFilter
+from gemini_core.model.billing.subscriptions import Grant, GrantId, Standing, Subscription
 from gemini_core.model.ids import UserId, uuid7
 from gemini_core.model.requests import KEY_LIVES, Once
 

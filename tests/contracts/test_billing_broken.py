@@ -11,28 +11,17 @@ from tests.contracts import test_billing as exam
 from tests.contracts.billing_worlds import NOW, PRICE, TERMS, BillingWorld, memory_world
 
 from adapters.local.stripe_sandbox.deliveries import signature
-from adapters.memory.billing import MemoryBillingEvents, MemorySubscriptions
+from adapters.memory.billing.events import MemoryBillingEvents
+from adapters.memory.billing.subscriptions import MemorySubscriptions
 from adapters.stripe.webhooks import Webhooks, hint_of
 from gemini_core.errors import Refused
-from gemini_core.model.billing import (
-    BillingFilter,
-    Cancellation,
-    Checkout,
-    Customer,
-    EventState,
-    Hint,
-    Received,
-    Session,
-    SessionState,
-    Standing,
-    Subject,
-    Subscription,
-    Sync,
-    Terms,
-    plan_for,
-)
+from gemini_core.model.billing.checkouts import Checkout, Customer, Session, SessionState
+from gemini_core.model.billing.events import EventState, Hint, Received, Subject, Sync
+from gemini_core.model.billing.ledger import BillingFilter
+from gemini_core.model.billing.subscriptions import Cancellation, Standing, Subscription, Terms, plan_for
 from gemini_core.model.ids import JobId
-from gemini_core.use_cases.billing import ReceiveWebhook, SyncCustomer
+from gemini_core.use_cases.billing.events import ReceiveWebhook
+from gemini_core.use_cases.billing.syncing import SyncCustomer
 
 CAUGHT = (AssertionError, pytest.fail.Exception)
 SECRET = "whsec_x"

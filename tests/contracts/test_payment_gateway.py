@@ -17,17 +17,9 @@ from adapters.memory.store import SystemClock
 from adapters.persistence.manual import ManualGateway
 from adapters.stripe.gateway import StripeGateway
 from gemini_core.errors import Conflict, NotFound
-from gemini_core.model.billing import (
-    Cancellation,
-    Checkout,
-    CheckoutId,
-    Customer,
-    Offer,
-    Session,
-    SessionState,
-    Subject,
-    Subscription,
-)
+from gemini_core.model.billing.checkouts import Checkout, CheckoutId, Customer, Offer, Session, SessionState
+from gemini_core.model.billing.events import Subject
+from gemini_core.model.billing.subscriptions import Cancellation, Subscription
 from gemini_core.model.ids import UserId, uuid7
 from gemini_core.ports.billing import GatewayEvents, PaymentGateway
 

@@ -10,7 +10,7 @@ from tests.contracts.chat_worlds import LIMITS, NOW, ChatWorld, memory_world, po
 from adapters.memory.attachments import MemoryAttachments
 from adapters.memory.chat import NoRoomListCache
 from adapters.memory.store import SystemClock
-from gemini_core.model.billing import Plans
+from gemini_core.model.billing.plans import Plans
 from gemini_core.model.ids import JobId
 from gemini_core.ports.jobs import JobLedger
 from gemini_core.use_cases.chat.attachments import Attachments

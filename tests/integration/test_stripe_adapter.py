@@ -12,7 +12,9 @@ from adapters.local.stripe_sandbox.server import Sandbox
 from adapters.local.stripe_sandbox.shelf import PRO_PRICE
 from adapters.stripe.gateway import StripeGateway
 from gemini_core.errors import Unavailable
-from gemini_core.model.billing import Cancellation, Checkout, CheckoutId, Customer, Offer, SessionState, Subject
+from gemini_core.model.billing.checkouts import Checkout, CheckoutId, Customer, Offer, SessionState
+from gemini_core.model.billing.events import Subject
+from gemini_core.model.billing.subscriptions import Cancellation
 from gemini_core.model.ids import UserId, uuid7
 
 KEY = "sk_test_sandbox_very_secret"

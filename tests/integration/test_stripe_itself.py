@@ -14,17 +14,9 @@ import stripe
 from tests.fakes.estate import eventually
 
 from adapters.stripe.gateway import StripeGateway
-from gemini_core.model.billing import (
-    Cancellation,
-    Checkout,
-    CheckoutId,
-    Customer,
-    Offer,
-    SessionState,
-    Subject,
-    Terms,
-    plan_for,
-)
+from gemini_core.model.billing.checkouts import Checkout, CheckoutId, Customer, Offer, SessionState
+from gemini_core.model.billing.events import Subject
+from gemini_core.model.billing.subscriptions import Cancellation, Terms, plan_for
 from gemini_core.model.ids import UserId, uuid7
 
 KEY = os.environ.get("STRIPE_TEST_KEY", "")

@@ -5,16 +5,8 @@ from itertools import product
 
 import pytest
 
-from gemini_core.model.billing import (
-    BillingRecord,
-    Grant,
-    GrantId,
-    Standing,
-    Subscription,
-    Terms,
-    plan_for,
-    surplus,
-)
+from gemini_core.model.billing.ledger import BillingRecord
+from gemini_core.model.billing.subscriptions import Grant, GrantId, Standing, Subscription, Terms, plan_for, surplus
 from gemini_core.model.ids import UserId, uuid7
 
 NOW = datetime(2026, 5, 17, 12, 0, tzinfo=UTC)

@@ -12,7 +12,7 @@ from adapters.local.processes import until
 from adapters.memory.attachments import MemoryAttachments
 from adapters.memory.model import ScriptedModel
 from gemini_core.model.attachments import File
-from gemini_core.model.billing import BASIC, PRO, Plans
+from gemini_core.model.billing.plans import BASIC, PRO, Plans
 
 ANN, BOB = uuid4(), uuid4()
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 100

@@ -9,7 +9,7 @@ import pytest
 
 from adapters.local.processes import until
 from adapters.memory.embedded import EmbeddedChat, chat
-from gemini_core.model.billing import BASIC, PRO, Plans
+from gemini_core.model.billing.plans import BASIC, PRO, Plans
 from gemini_core.model.chat import ReplyError, RoomChange, Status, Usage
 from gemini_core.model.ids import ChatroomId, UserId
 from gemini_core.model.notes import LONGEST_TITLE, SUMMARY_INSTRUCTION, TITLE_INSTRUCTION, first_words, title_of

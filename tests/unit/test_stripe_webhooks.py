@@ -9,7 +9,7 @@ import pytest
 from adapters.local.stripe_sandbox.deliveries import signature, thin
 from adapters.stripe.webhooks import Webhooks
 from gemini_core.errors import Refused, Unavailable
-from gemini_core.model.billing import Concern, Hint, Subject
+from gemini_core.model.billing.events import Concern, Hint, Subject
 
 NOW = datetime(2026, 5, 17, 12, 0, tzinfo=UTC)
 AT = int(NOW.timestamp())

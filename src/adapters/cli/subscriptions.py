@@ -10,14 +10,9 @@ import click
 
 from adapters.cli.context import Backend
 from adapters.cli.shown import Record, as_json, operated, paged, show, show_one
-from gemini_core.model.billing import (
-    BillingFilter,
-    BillingRecord,
-    Cancellation,
-    EventRecord,
-    EventState,
-    SubscriptionStatus,
-)
+from gemini_core.model.billing.events import EventRecord, EventState
+from gemini_core.model.billing.ledger import BillingFilter, BillingRecord
+from gemini_core.model.billing.subscriptions import Cancellation, SubscriptionStatus
 from gemini_core.model.ids import UserId
 
 F = TypeVar("F", bound=Callable[..., Any])

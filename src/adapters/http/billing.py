@@ -11,7 +11,7 @@ from adapters.http.auth import caller, is_signed_in
 from adapters.http.context import request_id
 from adapters.http.describing import IDEMPOTENCY_KEY, Parameter, Raw, describe
 from gemini_core.core import Core
-from gemini_core.model.billing import Cancellation, SubscriptionStatus
+from gemini_core.model.billing.subscriptions import Cancellation, SubscriptionStatus
 from gemini_core.model.requests import Once
 
 SIGNATURE = Parameter("Stripe-Signature", "Stripe's signature over the raw body.", required=True)

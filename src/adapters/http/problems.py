@@ -19,7 +19,7 @@ from adapters.http.context import request_id
 from adapters.http.describing import Parameter, describe
 from adapters.http.kinds import KINDS, Kind
 from gemini_core.errors import Failure, Invalid, LimitReached, NotFound, RateLimited, Unauthenticated, Unavailable
-from gemini_core.model.billing import AlreadySubscribed
+from gemini_core.model.billing.checkouts import AlreadySubscribed
 from gemini_core.ports.clock import Clock
 
 log = structlog.get_logger()

@@ -17,7 +17,7 @@ from adapters.memory.search import MemorySearch
 from adapters.memory.store import MemoryStore
 from gemini_core.core.chat import ChatPorts, ChatRules, ChatVerbs, chat_handlers, chat_verbs
 from gemini_core.core.jobs import JobPorts, JobRules, JobVerbs, job_verbs
-from gemini_core.model.billing import Plans
+from gemini_core.model.billing.plans import Plans
 from gemini_core.model.ids import JobId, UserId
 from gemini_core.ports.replies import LLMClient
 from gemini_core.use_cases.replies.answering import ModelChoice

@@ -11,17 +11,9 @@ from sqlalchemy import Engine, Row, bindparam, select, text
 from adapters.persistence.engine import statement
 from adapters.persistence.tables import manual_subscriptions
 from gemini_core.errors import Conflict, NotFound, Unavailable
-from gemini_core.model.billing import (
-    Awaiting,
-    Cancellation,
-    Checkout,
-    Customer,
-    Hint,
-    Session,
-    SessionState,
-    Subject,
-    Subscription,
-)
+from gemini_core.model.billing.checkouts import Awaiting, Checkout, Customer, Session, SessionState
+from gemini_core.model.billing.events import Hint, Subject
+from gemini_core.model.billing.subscriptions import Cancellation, Subscription
 from gemini_core.model.ids import UserId
 from gemini_core.ports.clock import Clock
 

@@ -11,17 +11,9 @@ import stripe
 
 from adapters.stripe.calls import Caller, Deadline, Transport, is_missing
 from adapters.stripe.webhooks import KINDS, Webhooks, hint_of
-from gemini_core.model.billing import (
-    ANSWER_LIFE,
-    Cancellation,
-    Checkout,
-    Customer,
-    Hint,
-    Session,
-    SessionState,
-    Subject,
-    Subscription,
-)
+from gemini_core.model.billing.checkouts import ANSWER_LIFE, Checkout, Customer, Session, SessionState
+from gemini_core.model.billing.events import Hint, Subject
+from gemini_core.model.billing.subscriptions import Cancellation, Subscription
 
 T = TypeVar("T")
 

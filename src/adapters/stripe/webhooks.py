@@ -8,7 +8,7 @@ from typing import Any
 import stripe
 
 from gemini_core.errors import Refused, Unavailable
-from gemini_core.model.billing import Concern, Hint, Subject
+from gemini_core.model.billing.events import Concern, Hint, Subject
 
 TOLERANCE = 300
 LONGEST_WORD = 255

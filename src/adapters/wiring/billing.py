@@ -1,6 +1,6 @@
 """How billing is put together: who takes the money, and what is sold."""
 
-from adapters.memory.billing import NothingForSale
+from adapters.memory.billing.nothing import NothingForSale
 from adapters.persistence.billing.checkouts import SqlCheckouts
 from adapters.persistence.billing.events import SqlBillingEvents
 from adapters.persistence.billing.ledger import SqlBillingLedger
@@ -10,7 +10,8 @@ from adapters.persistence.manual import ManualGateway
 from adapters.settings import Settings
 from adapters.stripe.gateway import API, StripeGateway
 from gemini_core.core import BillingPorts
-from gemini_core.model.billing import Offer, Terms
+from gemini_core.model.billing.checkouts import Offer
+from gemini_core.model.billing.subscriptions import Terms
 from gemini_core.ports.clock import Clock
 
 # What is sold where no vendor gives it a name.

@@ -6,7 +6,9 @@ from datetime import timedelta
 from uuid import UUID
 
 from gemini_core.core.jobs import JobPorts
-from gemini_core.model.billing import EVENT_JOB, RECONCILE_ALL_JOB, RECONCILE_JOB, SYNC_JOB, Offer, Terms
+from gemini_core.model.billing.checkouts import Offer
+from gemini_core.model.billing.events import EVENT_JOB, RECONCILE_ALL_JOB, RECONCILE_JOB, SYNC_JOB
+from gemini_core.model.billing.subscriptions import Terms
 from gemini_core.model.ids import UserId
 from gemini_core.ports.accounts import AuditLog
 from gemini_core.ports.billing import (
@@ -20,22 +22,12 @@ from gemini_core.ports.billing import (
     SubscriptionRepo,
 )
 from gemini_core.ports.clock import Clock
-from gemini_core.use_cases.billing import (
-    ApproveCheckout,
-    ChangeCancellation,
-    EndBilling,
-    GetSubscription,
-    GrantPro,
-    LinkCustomer,
-    OpenPortal,
-    ReceiveWebhook,
-    Reconcile,
-    RequestSync,
-    ResolveEvent,
-    RevokeGrants,
-    SubscribePro,
-    SyncCustomer,
-)
+from gemini_core.use_cases.billing.buying import OpenPortal, SubscribePro
+from gemini_core.use_cases.billing.events import ReceiveWebhook, RequestSync, ResolveEvent
+from gemini_core.use_cases.billing.operating import ApproveCheckout, GrantPro, LinkCustomer, RevokeGrants
+from gemini_core.use_cases.billing.reconciling import Reconcile
+from gemini_core.use_cases.billing.subscriptions import ChangeCancellation, GetSubscription
+from gemini_core.use_cases.billing.syncing import EndBilling, SyncCustomer
 from gemini_core.use_cases.jobs import Deed, Handler, Recurring
 
 

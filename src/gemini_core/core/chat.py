@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gemini_core.core.jobs import JobPorts
-from gemini_core.model.billing import Plans
+from gemini_core.model.billing.plans import Plans
 from gemini_core.model.notes import SUMMARY_JOB, TITLE_JOB
 from gemini_core.ports.attachments import AttachmentStore
 from gemini_core.ports.chat import MessageRepo, MessageSearch, RoomListCache, RoomRepo, UsageRepo

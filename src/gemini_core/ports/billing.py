@@ -4,29 +4,10 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from gemini_core.model.billing import (
-    Awaiting,
-    Begun,
-    BillingFilter,
-    BillingRecord,
-    Cancellation,
-    Checkout,
-    CheckoutId,
-    Customer,
-    EventRecord,
-    EventState,
-    Grant,
-    GrantId,
-    Hint,
-    Received,
-    Session,
-    SessionState,
-    Standing,
-    Subject,
-    Subscription,
-    Sync,
-    Terms,
-)
+from gemini_core.model.billing.checkouts import Awaiting, Begun, Checkout, CheckoutId, Customer, Session, SessionState
+from gemini_core.model.billing.events import EventRecord, EventState, Hint, Received, Subject, Sync
+from gemini_core.model.billing.ledger import BillingFilter, BillingRecord
+from gemini_core.model.billing.subscriptions import Cancellation, Grant, GrantId, Standing, Subscription, Terms
 from gemini_core.model.ids import JobId, UserId
 from gemini_core.model.requests import Once, Page
 

@@ -18,7 +18,7 @@ from gemini_core.model.accounts import (
     User,
     UserStatus,
 )
-from gemini_core.model.billing import Standing
+from gemini_core.model.billing.subscriptions import Standing
 from gemini_core.model.ids import JobId, SessionId, UserId
 from gemini_core.model.jobs import NewJob
 from gemini_core.model.limits import DAY

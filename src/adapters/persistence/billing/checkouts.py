@@ -13,15 +13,8 @@ from adapters.persistence.tables import (
     billing_checkouts,
 )
 from gemini_core.errors import NotFound
-from gemini_core.model.billing import (
-    AlreadySubscribed,
-    Begun,
-    Checkout,
-    CheckoutId,
-    Customer,
-    Session,
-    Terms,
-)
+from gemini_core.model.billing.checkouts import AlreadySubscribed, Begun, Checkout, CheckoutId, Customer, Session
+from gemini_core.model.billing.subscriptions import Terms
 from gemini_core.model.ids import UserId
 from gemini_core.model.requests import KEY_LIVES, Once, key_reused
 

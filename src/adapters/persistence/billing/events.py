@@ -14,15 +14,7 @@ from adapters.persistence.tables import (
     billing_events,
 )
 from gemini_core.errors import NotFound
-from gemini_core.model.billing import (
-    Concern,
-    EventRecord,
-    EventState,
-    Hint,
-    Received,
-    event_job,
-    look_job,
-)
+from gemini_core.model.billing.events import Concern, EventRecord, EventState, Hint, Received, event_job, look_job
 from gemini_core.model.ids import JobId, UserId
 from gemini_core.model.requests import Page
 

@@ -19,14 +19,9 @@ from adapters.persistence.tables import (
     billing_flags,
 )
 from gemini_core.errors import Conflict, NotFound
-from gemini_core.model.billing import (
-    ALIVE,
-    BillingFilter,
-    BillingRecord,
-    Concern,
-    Flag,
-    Standing,
-)
+from gemini_core.model.billing.events import Concern
+from gemini_core.model.billing.ledger import BillingFilter, BillingRecord, Flag
+from gemini_core.model.billing.subscriptions import ALIVE, Standing
 from gemini_core.model.ids import UserId
 from gemini_core.model.requests import Page
 

@@ -9,19 +9,9 @@ from adapters.persistence.tables import (
     subscriptions,
 )
 from gemini_core.errors import NotFound
-from gemini_core.model.billing import (
-    Checkout,
-    CheckoutId,
-    Concern,
-    Customer,
-    EventRecord,
-    EventState,
-    Grant,
-    GrantId,
-    Offer,
-    Subject,
-    Subscription,
-)
+from gemini_core.model.billing.checkouts import Checkout, CheckoutId, Customer, Offer
+from gemini_core.model.billing.events import Concern, EventRecord, EventState, Subject
+from gemini_core.model.billing.subscriptions import Grant, GrantId, Subscription
 from gemini_core.model.ids import UserId
 
 LOCK_USER = text(

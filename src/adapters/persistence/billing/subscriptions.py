@@ -19,17 +19,8 @@ from adapters.persistence.tables import (
     billing_grants,
     subscriptions,
 )
-from gemini_core.model.billing import (
-    Concern,
-    Grant,
-    GrantId,
-    Standing,
-    Subscription,
-    Sync,
-    Terms,
-    plan_for,
-    surplus,
-)
+from gemini_core.model.billing.events import Concern, Sync
+from gemini_core.model.billing.subscriptions import Grant, GrantId, Standing, Subscription, Terms, plan_for, surplus
 from gemini_core.model.ids import UserId
 
 BEGIN_SYNC = text(

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from gemini_core.errors import FieldError, Forbidden, Invalid, NotFound, Unavailable
 from gemini_core.model.attachments import MOST_FILES, TYPES, Attachment, File, is_what_it_says
-from gemini_core.model.billing import Plan, Plans
+from gemini_core.model.billing.plans import Plan, Plans
 from gemini_core.model.chat import Message, Sent
 from gemini_core.model.ids import ChatroomId, JobId, UserId, uuid7
 from gemini_core.model.jobs import Lease, NewJob

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from gemini_core.errors import Invalid
 from gemini_core.model.attachments import File
-from gemini_core.model.billing import Plans
+from gemini_core.model.billing.plans import Plans
 from gemini_core.model.chat import Message, Sent
 from gemini_core.model.ids import ChatroomId, JobId, MessageId, UserId
 from gemini_core.model.requests import Once, Page

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from gemini_core.errors import FieldError, Forbidden, Invalid
-from gemini_core.model.billing import Plan, Plans
+from gemini_core.model.billing.plans import Plan, Plans
 from gemini_core.model.chat import Chatroom, Message, RoomChange
 from gemini_core.model.ids import ChatroomId, MessageId, UserId, uuid7
 from gemini_core.model.requests import Once, Page

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from gemini_core.model.billing import Plan, Plans
+from gemini_core.model.billing.plans import Plan, Plans
 from gemini_core.model.chat import DayUsage, TokenTotals, day_ends
 from gemini_core.model.ids import UserId
 from gemini_core.ports.chat import UsageRepo

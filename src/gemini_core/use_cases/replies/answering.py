@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from gemini_core.errors import Unavailable
 from gemini_core.model.attachments import File
-from gemini_core.model.billing import Plans
+from gemini_core.model.billing.plans import Plans
 from gemini_core.model.chat import Message, ReplyError, Status, Usage
 from gemini_core.model.context import due_for_summary, prompt_for
 from gemini_core.model.ids import JobId, MessageId

@@ -1,0 +1,1 @@
+"""Billing in the process: one module per port, on tables that they share."""

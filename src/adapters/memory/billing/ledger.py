@@ -1,0 +1,91 @@
+"""What is stored, to look at, and what may have been missed, in the process."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import UUID
+
+from adapters.memory.billing.tables import MemoryBilling
+from gemini_core.errors import Conflict
+from gemini_core.model.billing.events import Concern, EventState
+from gemini_core.model.billing.ledger import BillingFilter, BillingRecord
+from gemini_core.model.billing.subscriptions import ALIVE, Subscription
+from gemini_core.model.ids import UserId
+from gemini_core.model.requests import Page
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryBillingLedger:
+    """`BillingLedger` and `Reconciliation` in the process."""
+
+    billing: MemoryBilling
+
+    def record(self, user: UserId) -> BillingRecord:
+        with self.billing.store.lock:
+            self.billing.people.standing_of(user)
+            return self.billing.record(user)
+
+    def list_records(self, which: BillingFilter, *, limit: int, after: tuple[str, ...] | None) -> Page[BillingRecord]:
+        with self.billing.store.lock:
+            users = self.billing.cards.keys() | {grant.user_id for grant in self.billing.grants.values()}
+            wanted = [user for user in sorted(users) if not after or user > UUID(after[0])]
+            records = [record for user in wanted if _fits(record := self.billing.record(user), which)]
+        return Page(tuple(records[:limit]), (str(records[limit - 1].user_id),) if len(records) > limit else None)
+
+    def link(self, user: UserId, customer_id: str, *, now: datetime) -> None:
+        with self.billing.store.lock:
+            owner, card = self.billing.card_of(customer_id), self.billing.card(user, now)
+            if card.customer.id == customer_id:
+                return
+            if owner is not None or card.customer.id is not None:
+                raise Conflict("The user or the customer is linked already.", code="customer-taken")
+            card.customer = replace(card.customer, id=customer_id)
+
+    def clear_flags(self, user: UserId) -> int:
+        with self.billing.store.lock:
+            card = self.billing.cards.get(user)
+            cleared = len(card.flags) if card else 0
+            if card:
+                card.flags.clear()
+            return cleared
+
+    def overdue(self, *, looked_before: datetime, now: datetime, limit: int) -> Sequence[UserId]:
+        with self.billing.store.lock:
+            waiting = {each.customer_id for each in self.billing.events.values() if each.state is EventState.RECEIVED}
+            due = [
+                card
+                for card in self.billing.cards.values()
+                if card.customer.id
+                and (
+                    card.synced_at is None
+                    or (card.buried_at is None and card.synced_at < looked_before)
+                    or card.customer.id in waiting
+                    or any(_period_over(each, card.synced_at, now) for each in card.subscriptions)
+                )
+            ]
+        due.sort(key=lambda card: (card.synced_at is not None, card.synced_at or now))
+        return [card.customer.user_id for card in due[:limit]]
+
+    def cursor(self) -> datetime | None:
+        with self.billing.store.lock:
+            return self.billing.read_up_to
+
+    def move_cursor(self, moment: datetime) -> None:
+        with self.billing.store.lock:
+            self.billing.read_up_to = max(moment, self.billing.read_up_to or moment)
+
+
+def _period_over(subscription: Subscription, synced_at: datetime, now: datetime) -> bool:
+    end = subscription.period_end
+    return subscription.status in ALIVE and end is not None and synced_at < end < now
+
+
+def _fits(record: BillingRecord, which: BillingFilter) -> bool:
+    before = which.stale_before
+    stale = record.customer_id is not None and (record.synced_at is None or (before and record.synced_at < before))
+    return bool(
+        (which.status is None or any(each.status == which.status for each in record.subscriptions))
+        and (before is None or stale)
+        and (not which.duplicates or any(flag.concern is Concern.DUPLICATE for flag in record.flags))
+        and (not which.flagged or bool(record.flags))
+    )

@@ -1,0 +1,41 @@
+"""A gateway where nobody takes money."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from gemini_core.errors import Unavailable
+from gemini_core.model.billing.checkouts import Checkout, Customer, Session, SessionState
+from gemini_core.model.billing.events import Hint, Subject
+from gemini_core.model.billing.subscriptions import Cancellation, Subscription
+
+
+class NothingForSale:
+    """`PaymentGateway` and `GatewayEvents` where nobody takes money."""
+
+    def open_checkout(self, checkout: Checkout, customer: Customer) -> Session:
+        raise _nothing_for_sale()
+
+    def session_state(self, session_id: str) -> SessionState:
+        raise _nothing_for_sale()
+
+    def subscriptions(self, customer_id: str) -> Sequence[Subscription]:
+        raise _nothing_for_sale()
+
+    def cancel(self, subscription_id: str, when: Cancellation) -> None:
+        raise _nothing_for_sale()
+
+    def portal(self, customer_id: str, return_url: str) -> str:
+        raise _nothing_for_sale()
+
+    def verify(self, body: bytes, signature: str | None, now: datetime) -> Hint:
+        raise Unavailable("No webhook secret is configured.", retry_after=300, code="webhooks-not-configured")
+
+    def since(self, moment: datetime) -> Iterator[Hint]:
+        return iter(())
+
+    def customer_of(self, subject: Subject) -> str | None:
+        return None
+
+
+def _nothing_for_sale() -> Unavailable:
+    return Unavailable("Nothing is sold here.", retry_after=300, code="payments-misconfigured")

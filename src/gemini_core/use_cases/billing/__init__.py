@@ -1,0 +1,1 @@
+"""How pro is bought, kept true to what the gateway says, and looked after."""

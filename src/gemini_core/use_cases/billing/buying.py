@@ -1,0 +1,95 @@
+"""Buying pro, and the page where it is managed."""
+
+from dataclasses import dataclass
+
+from gemini_core.errors import Conflict, Failure, NotFound
+from gemini_core.model.billing.checkouts import (
+    AlreadySubscribed,
+    Begun,
+    Checkout,
+    CheckoutId,
+    Offer,
+    Session,
+    SessionState,
+)
+from gemini_core.model.ids import UserId, uuid7
+from gemini_core.model.requests import Once
+from gemini_core.ports.billing import CheckoutRepo, PaymentGateway
+from gemini_core.ports.clock import Clock
+from gemini_core.use_cases.billing.syncing import SyncCustomer
+
+
+@dataclass(frozen=True, slots=True)
+class SubscribePro:
+    """A basic user gets one checkout page at a time; who has a subscription is led to the portal instead."""
+
+    checkouts: CheckoutRepo
+    gateway: PaymentGateway
+    sync: SyncCustomer
+    offer: Offer
+    clock: Clock
+
+    def __call__(self, user: UserId, *, once: Once | None = None) -> Begun:
+        """Raises `AlreadySubscribed`, `Unavailable`, `Invalid` (`idempotency-key-reused`)."""
+        now = self.clock.now()
+        draft = Checkout(id=CheckoutId(uuid7(now)), user_id=user, offer=self.offer, created_at=now)
+        try:
+            begun = self.checkouts.begin(draft, self.sync.terms, now=now, once=once)
+            if begun.replayed:
+                return begun
+            if self._is_over(begun.checkout):
+                begun = self.checkouts.begin(draft, self.sync.terms, now=now, once=once)
+        except AlreadySubscribed:
+            raise AlreadySubscribed(portal_url=self._portal(user)) from None
+        return self.checkouts.opened(begun.checkout, self._session(begun), now=now, once=once)
+
+    def _is_over(self, checkout: Checkout) -> bool:
+        """A page that was paid, or has expired, is not shown again: only the gateway knows."""
+        if checkout.session_id is None:
+            return False
+        state = self.gateway.session_state(checkout.session_id)
+        if state is SessionState.OPEN:
+            return False
+        if state is SessionState.COMPLETE:
+            self.sync(checkout.user_id)
+        self.checkouts.close(checkout.id)
+        return True
+
+    def _session(self, begun: Begun) -> Session:
+        checkout, customer = begun.checkout, begun.customer
+        if checkout.session_id and checkout.url and customer.id:
+            return Session(
+                customer_id=customer.id, id=checkout.session_id, url=checkout.url, expires_at=checkout.expires_at
+            )
+        try:
+            return self.gateway.open_checkout(checkout, customer)
+        except NotFound:
+            self.checkouts.forget_customer(customer)
+            return self.gateway.open_checkout(checkout, self.checkouts.customer(checkout.user_id))
+
+    def _portal(self, user: UserId) -> str | None:
+        customer = self.checkouts.customer(user)
+        try:
+            return self.gateway.portal(customer.id, self.offer.return_url) if customer.id else None
+        except Failure:
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPortal:
+    """A customer manages payment and subscription on the gateway's own page."""
+
+    checkouts: CheckoutRepo
+    gateway: PaymentGateway
+    offer: Offer
+
+    def __call__(self, user: UserId) -> str:
+        """The page's URL. Raises `Conflict` (`no-subscription`, `no-portal`), `Unavailable`."""
+        customer = self.checkouts.customer(user)
+        nothing = Conflict("There is no subscription to manage.", code="no-subscription")
+        if customer.id is None:
+            raise nothing
+        try:
+            return self.gateway.portal(customer.id, self.offer.return_url)
+        except NotFound:
+            raise nothing from None
