@@ -116,7 +116,15 @@ def test_thoughts_are_billed_and_not_shown(fake: FakeGemini, client: GeminiClien
 def test_usage_that_comes_after_the_finish_reason_is_counted(fake: FakeGemini, client: GeminiClient) -> None:
     late = gemini.Send(event({"usageMetadata": {"promptTokenCount": 3, "candidatesTokenCount": 4}}))
     fake.play(Scene("late usage", (chunk("Four.", finish="STOP"), late)))
-    assert reply(client)[-1] == Piece(usage=Usage(3, 4), finish_reason="stop")
+    assert reply(client)[-1] == Piece(usage=Usage(3, 4), finish_reason="stop", model=MODEL)
+
+
+def test_whoever_the_provider_says_is_answering_is_told(fake: FakeGemini, client: GeminiClient) -> None:
+    begun = chunk("Hi", modelVersion=f"{MODEL}-002")
+    fake.play(Scene("another version", (begun, chunk("!", finish="STOP", usage=(3, 9), modelVersion=f"{MODEL}-002"))))
+    assert {piece.model for piece in reply(client)} == {f"{MODEL}-002"}
+    fake.play(Scene("no version", (chunk("Hi", finish="STOP", usage=(3, 9), modelVersion=None),)))
+    assert {piece.model for piece in reply(client)} == {""}
 
 
 def test_a_stream_left_open_after_its_finish_reason_does_not_hold_the_reply_up(

@@ -19,6 +19,7 @@ def test_it_says_that_it_is_a_demo_and_how_to_end_that() -> None:
     said = text(Turn(Role.USER, "Hello"))
     assert "demo model" in said
     assert "Set GEMINI_API_KEY" in said
+    assert {piece.model for piece in answered(Turn(Role.USER, "Hello"))} == {"demo"}
 
 
 def test_the_same_question_gets_the_same_answer() -> None:

@@ -6,6 +6,8 @@ import pytest
 from tests.fakes.chat_api import ChatApi
 
 from adapters.memory.model import ScriptedModel
+from gemini_core.model.chat import Usage
+from gemini_core.model.replies import Piece
 
 ANN, BOB = uuid4(), uuid4()
 NOBODYS = UUID("019e35ce-b600-7c6e-be7d-5e91df7a0702")
@@ -36,6 +38,14 @@ def test_another_reply_is_accepted_like_a_message_and_the_earlier_one_stays_an_a
     assert [*first["items"], *second["items"]] == listed["items"]
     current = api.call(ANN, "GET", f"{room}message/").json["items"]
     assert [message["id"] for message in current] == [sent["message"]["id"], reply["id"]]
+
+
+def test_a_reply_tells_which_model_answered_in_the_models_own_words() -> None:
+    said = [Piece("Hi", model="model-002"), Piece(usage=Usage(3, 1), finish_reason="stop", model="model-002")]
+    api = ChatApi.of(ScriptedModel([said, "Nobody says who speaks."]))
+    room = api.room(ANN)
+    for model in ("model-002", "model"):
+        assert api.final(ANN, room, api.send(ANN, room, "hello")["reply"])["model"] == model
 
 
 def test_an_edit_goes_on_from_there(api: ChatApi) -> None:

@@ -94,6 +94,7 @@ class _Answer:
     """What has been heard of one reply."""
 
     usage: Usage | None = None
+    model: str = ""
     finish_reason: str = ""
     block_reason: str = ""
     has_candidate: bool = False
@@ -107,6 +108,7 @@ class _Answer:
         """Takes a chunk in. Thoughts are no part of a reply; they still show that the provider is alive."""
         if chunk.usage_metadata:
             self.usage = _usage(chunk.usage_metadata)
+        self.model = chunk.model_version or self.model
         if chunk.prompt_feedback and chunk.prompt_feedback.block_reason:
             self.block_reason = chunk.prompt_feedback.block_reason.value.lower()
         text = ""
@@ -118,7 +120,7 @@ class _Answer:
             parts = (candidate.content.parts if candidate.content else None) or []
             text = "".join(part.text for part in parts if part.text and not part.thought)
             self.has_text = self.has_text or bool(text.strip())
-        return Piece(text, self.usage)
+        return Piece(text, self.usage, model=self.model)
 
     def ending(self) -> Piece | ModelFailure:
         """What the end of the stream means."""
@@ -130,7 +132,7 @@ class _Answer:
         if self.finish_reason == "stop" and not self.has_text:
             return failure("malformed", "the reply has no text", usage=self.usage)
         if self.finish_reason in _COMPLETE:
-            return Piece(usage=self.usage, finish_reason=self.finish_reason)
+            return Piece(usage=self.usage, finish_reason=self.finish_reason, model=self.model)
         code = _FAILURES.get(self.finish_reason, "malformed")
         return failure(code, f"the reply ended with {self.finish_reason}", usage=self.usage, reason=self.finish_reason)
 

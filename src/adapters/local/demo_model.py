@@ -10,6 +10,7 @@ from gemini_core.model.replies import Piece, Prompt, Timeouts
 
 _ECHOED_WORDS = 60
 _CHARACTERS_PER_TOKEN = 4
+NAME = "demo"
 
 
 class DemoModel:
@@ -35,8 +36,8 @@ class DemoModel:
             if stopped():
                 return
             said += word
-            yield Piece(word, Usage(asked, _tokens(said)))
-        yield Piece(usage=Usage(asked, _tokens(said)), finish_reason="stop")
+            yield Piece(word, Usage(asked, _tokens(said)), model=NAME)
+        yield Piece(usage=Usage(asked, _tokens(said)), finish_reason="stop", model=NAME)
 
 
 def _answer(prompt: Prompt) -> str:

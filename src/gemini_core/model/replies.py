@@ -117,12 +117,14 @@ class Piece:
     """A part of a reply as it arrives.
 
     `usage` is cumulative: a later piece's figure replaces an earlier one. The piece with a `finish_reason`
-    (the provider's word, lower case: `stop`, `max_tokens`) is the last one.
+    (the provider's word, lower case: `stop`, `max_tokens`) is the last one. `model`: who speaks, where the provider
+    says so; it need not be the one that was asked for (an alias, a demo).
     """
 
     text: str = ""
     usage: Usage | None = None
     finish_reason: str | None = None
+    model: str = ""
 
 
 class ModelFailure(Exception):

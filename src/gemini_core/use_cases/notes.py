@@ -51,7 +51,8 @@ class Scribe:
         prompt = Prompt(model, instruction, (Turn(Role.USER, told),))
         try:
             for piece in self.llm.stream(prompt, timeouts=self.timeouts, stopped=stop):
-                usage, whole = piece.usage or usage, piece.finish_reason == "stop"
+                model, usage = piece.model or model, piece.usage or usage
+                whole = piece.finish_reason == "stop"
                 parts.append(piece.text)
         except ModelFailure as failure:
             usage, whole = failure.usage or usage, False

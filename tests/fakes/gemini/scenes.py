@@ -83,6 +83,7 @@ class Question:
 
 
 Director = Callable[[Question], Play]
+ASKED = "the model that is asked"  # the server puts its name here
 THOUGHTS = 7  # tokens that every answer spends on thinking
 
 
@@ -117,7 +118,7 @@ def chunk(
         candidate["content"] = {"role": "model", "parts": [part]}
     if finish:
         candidate["finishReason"] = finish
-    body: dict[str, Any] = {"candidates": [candidate], "modelVersion": "fake", **more}
+    body: dict[str, Any] = {"candidates": [candidate], "modelVersion": ASKED, **more}
     if usage:
         body["usageMetadata"] = _usage_metadata(usage)
     return Send(event(body), usage)

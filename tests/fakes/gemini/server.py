@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from tests.fakes.gemini import rules
 from tests.fakes.gemini.scenes import (
+    ASKED,
     BreakOff,
     Director,
     Drip,
@@ -173,6 +174,7 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     server: _Server
     _begun = False
+    _model = b""
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Says nothing: the records tell."""
@@ -215,6 +217,7 @@ class _Handler(BaseHTTPRequestHandler):
             return _Plain("model", {"name": f"models/{model}", "inputTokenLimit": 1_048_576})
         rules.check_body(body)
         question = _question(body)
+        self._model = model.encode()
         fake.note(number, model=model, version=version, text=question.text)
         if action == "countTokens":
             return _Plain("count", {"totalTokens": question.prompt_tokens})
@@ -234,7 +237,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _step(self, step: Step, number: int) -> None:
         match step:
             case Send(data, usage):
-                self._write(data)
+                self._write(data.replace(ASKED.encode(), self._model))
                 if usage:
                     self.server.fake.note(number, usage=usage)
             case Pause(seconds):

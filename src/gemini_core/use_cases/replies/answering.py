@@ -53,7 +53,7 @@ class ModelChoice:
 
 @dataclass(slots=True)
 class _Draft:
-    """What has arrived of a reply in this attempt."""
+    """What has arrived of a reply in this attempt. `model`: who was asked, then who says to be answering."""
 
     model: str
     parts: list[str] = field(default_factory=list)
@@ -112,6 +112,7 @@ class AnswerMessage:
         tokens = self._tokens(conversation.plan)
         prompt = prompt_for(conversation, model=draft.model, context_tokens=tokens, files=files)
         for piece in self.llm.stream(prompt, timeouts=self._timeouts(lease), stopped=stop):
+            draft.model = piece.model or draft.model
             draft.usage = piece.usage or draft.usage
             draft.finish_reason = piece.finish_reason or draft.finish_reason
             if text := _storable(piece.text):
