@@ -75,10 +75,54 @@ def test_files_go_to_the_model_with_the_message_and_are_told_of_wherever_it_is_s
     assert listed[0] == sent["message"]
 
 
+def path_of(room: str, sent: Any, place: int = 0) -> str:
+    """Where a file of a sent message is."""
+    message = sent["message"]
+    return f"{room}message/{message['id']}/attachment/{message['attachments'][place]['id']}/"
+
+
 @pytest.mark.parametrize("media_type", SAMPLES)
-def test_every_type_that_is_promised_is_taken(api: ChatApi, media_type: str) -> None:
-    sent = api.send(ANN, api.room(ANN), "look", attachments=[file(media_type, SAMPLES[media_type])])
+def test_every_type_that_is_promised_is_taken_and_given_back_byte_for_byte(api: ChatApi, media_type: str) -> None:
+    room = api.room(ANN)
+    sent = api.send(ANN, room, "look", attachments=[file(media_type, SAMPLES[media_type])])
     assert sent["message"]["attachments"][0]["media_type"] == media_type
+    given = api.call(ANN, "GET", path_of(room, sent))
+    assert (given.status_code, given.content, given.headers["content-type"]) == (200, SAMPLES[media_type], media_type)
+
+
+def test_a_file_is_given_back_only_to_be_saved_and_by_nobody_in_between(api: ChatApi) -> None:
+    room = api.room(ANN)
+    page = b"<script>alert(1)</script>"
+    sent = api.send(ANN, room, "look", attachments=[file(), file("text/plain", page)])
+    given = api.call(ANN, "GET", path_of(room, sent, 1))
+    id = sent["message"]["attachments"][1]["id"]
+    assert given.content == page
+    assert given.headers["content-disposition"] == f'attachment; filename="{id}.txt"'
+    assert given.headers["x-content-type-options"] == "nosniff"
+    assert given.headers["cache-control"] == "private, no-store"
+    head = api.call(ANN, "HEAD", path_of(room, sent, 1))
+    assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", str(len(page)))
+
+
+def test_a_file_is_found_under_its_own_message_alone_and_not_after_its_room_is_gone(api: ChatApi) -> None:
+    room = api.room(ANN)
+    sent = api.send(ANN, room, "look", attachments=[file()])
+    other = api.send(ANN, room, "look", attachments=[file()])
+    path = path_of(room, sent)
+    id, others = (each["message"]["attachments"][0]["id"] for each in (sent, other))
+    for strange in (path.replace(id, others), path.replace(id, str(uuid4())), path.replace(id, "0")):
+        answer = api.call(ANN, "GET", strange)
+        assert (answer.status_code, answer.json["type"]) == (404, "/problems/not-found"), answer.text
+    assert api.call(ANN, "GET", path).status_code == 200
+    assert api.call(ANN, "DELETE", room).status_code == 204
+    assert api.call(ANN, "GET", path).status_code == 404
+
+
+def test_a_file_that_the_store_has_lost_is_not_found(api: ChatApi) -> None:
+    room = api.room(ANN)
+    sent = api.send(ANN, room, "look", attachments=[file()])
+    stored(api).clear()
+    assert api.call(ANN, "GET", path_of(room, sent)).status_code == 404
 
 
 @pytest.mark.parametrize(

@@ -152,26 +152,3 @@ def test_a_search_is_paged_by_a_cursor_of_its_own(api: ChatApi) -> None:
         other = api.call(ANN, "GET", "/chatroom/search/", params={"q": "sencha", "cursor": cursor})
         assert (other.status_code, other.json["type"]) == (400, "/problems/bad-cursor")
     assert len(seen) == len(set(seen)) == 3
-
-
-ROUTES = [
-    ("GET", ""), ("PATCH", ""), ("DELETE", ""), ("GET", "message/"), ("POST", "message/"), ("GET", "message/{said}/"),
-    ("GET", "message/?reply_to={said}"), ("GET", "message/{reply}/stream/"), ("POST", "message/{reply}/cancel/"),
-    ("POST", "message/{reply}/regenerate/"), ("POST", "message/{said}/regenerate/"), ("POST", "message/{said}/edit/"),
-]  # fmt: skip
-TEXT = {"content": "x"}
-BODIES: dict[str, dict[str, str]] = {"PATCH": {"title": "mine"}, "message/": TEXT, "edit/": TEXT}
-
-
-@pytest.mark.parametrize(("method", "path"), ROUTES)
-def test_anothers_room_is_not_there_by_any_route(api: ChatApi, method: str, path: str) -> None:
-    room = api.room(ANN)
-    sent = api.send(ANN, room, "one")
-    api.final(ANN, room, sent["reply"])
-    shown = api.call(ANN, "GET", room).json
-    at = room + path.format(said=sent["message"]["id"], reply=sent["reply"]["id"])
-    body = BODIES.get(method) or next((BODIES[end] for end in ("message/", "edit/") if path.endswith(end)), None)
-    for strange in (at, at.replace(room, f"/chatroom/{NOBODYS}/")):
-        answer = api.call(BOB, method, strange, **({"json": body} if body and method != "GET" else {}))
-        assert (answer.status_code, answer.json["type"]) == (404, "/problems/not-found"), answer.text
-    assert api.call(ANN, "GET", room).json == shown | {"title": api.call(ANN, "GET", room).json["title"]}

@@ -11,6 +11,7 @@ from adapters.http import openapi
 from adapters.http.accounts import Account, DevelopmentInbox, Keys, Sessions, SignIn
 from adapters.http.auth import Authentication
 from adapters.http.billing import PaymentReturn, Subscriptions, Webhook
+from adapters.http.chat.attachments import OneAttachment
 from adapters.http.chat.messages import Messages, OneMessage
 from adapters.http.chat.rooms import Room, Rooms
 from adapters.http.chat.search import Search
@@ -91,6 +92,10 @@ def chat(core: ChatVerbs, edge: Edge) -> Topic:
             Route("/chatroom/{room_id:uuid}/message/{message_id:uuid}/cancel/", message, "cancel"),
             Route("/chatroom/{room_id:uuid}/message/{message_id:uuid}/regenerate/", message, "regenerate"),
             Route("/chatroom/{room_id:uuid}/message/{message_id:uuid}/edit/", message, "edit"),
+            Route(
+                "/chatroom/{room_id:uuid}/message/{message_id:uuid}/attachment/{attachment_id:uuid}/",
+                OneAttachment(core),
+            ),
             Route("/user/me/usage/", Usages(core)),
         ),
     )

@@ -11,7 +11,7 @@ from gemini_core.ports.chat import MessageRepo, MessageSearch, RoomListCache, Ro
 from gemini_core.ports.clock import Clock
 from gemini_core.ports.notes import NoteRepo
 from gemini_core.ports.replies import LLMClient, ReplyFeed, ReplyRepo
-from gemini_core.use_cases.chat.attachments import DROP_FILES, Attachments, DropFiles
+from gemini_core.use_cases.chat.attachments import DROP_FILES, Attachments, DropFiles, ReadAttachment
 from gemini_core.use_cases.chat.messages import (
     CancelReply,
     EditMessage,
@@ -69,6 +69,7 @@ class ChatVerbs:
     edit_message: EditMessage
     list_messages: ListMessages
     read_message: ReadMessage
+    read_attachment: ReadAttachment
     follow_reply: FollowReply
     cancel_reply: CancelReply
     search_messages: SearchMessages
@@ -90,6 +91,7 @@ def chat_verbs(ports: ChatPorts, jobs: JobPorts, rules: ChatRules, clock: Clock)
         edit_message=EditMessage(go_on),
         list_messages=ListMessages(ports.messages),
         read_message=ReadMessage(ports.messages, ports.feed),
+        read_attachment=ReadAttachment(ports.messages, ports.attachments),
         follow_reply=FollowReply(ports.messages, ports.feed),
         cancel_reply=CancelReply(ports.messages, ports.feed, jobs.queue, clock),
         search_messages=SearchMessages(ports.search),

@@ -46,7 +46,7 @@ class ErrorAnswer(Struct):
 
 
 class AttachmentAnswer(Struct):
-    """A file that came with a message; `size` in bytes."""
+    """A file that came with a message; `size` in bytes. Its own bytes: `…/message/<message_id>/attachment/<id>/`."""
 
     id: UUID
     media_type: str

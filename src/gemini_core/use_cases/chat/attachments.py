@@ -12,10 +12,10 @@ from gemini_core.errors import FieldError, Forbidden, Invalid, NotFound, Unavail
 from gemini_core.model.attachments import MOST_FILES, TYPES, Attachment, File, is_what_it_says
 from gemini_core.model.billing.plans import Plan, Plans
 from gemini_core.model.chat import Message, Sent
-from gemini_core.model.ids import ChatroomId, JobId, UserId, uuid7
+from gemini_core.model.ids import ChatroomId, JobId, MessageId, UserId, uuid7
 from gemini_core.model.jobs import Lease, NewJob
 from gemini_core.ports.attachments import AttachmentStore
-from gemini_core.ports.chat import UsageRepo
+from gemini_core.ports.chat import MessageRepo, UsageRepo
 
 log = logging.getLogger(__name__)
 
@@ -116,6 +116,22 @@ def fingerprint(files: Sequence[File]) -> list[list[str]]:
 def drop_files(owner: UserId, room: ChatroomId, now: datetime) -> NewJob:
     """The promise that a room's files go with it."""
     return NewJob(id=JobId(uuid7(now)), kind=DROP_FILES, args={"owner": str(owner), "room": str(room)})
+
+
+@dataclass(frozen=True, slots=True)
+class ReadAttachment:
+    """Whoever sent a file gets it back as it was, for as long as its message is there; nobody else does."""
+
+    messages: MessageRepo
+    store: AttachmentStore
+
+    def __call__(self, reader: UserId, room: ChatroomId, message: MessageId, attachment: UUID) -> File:
+        """Raises `NotFound`, `Unavailable`."""
+        kept = self.messages.show(reader, room, message).attachments
+        found = next((each for each in kept if each.id == attachment), None)
+        if found is None:
+            raise NotFound("There is no such file.")
+        return File(found.media_type, self.store.get(reader, room, attachment))
 
 
 @dataclass(frozen=True, slots=True)
