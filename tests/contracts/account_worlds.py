@@ -35,6 +35,7 @@ from gemini_core.model.accounts import (
     ChallengeId,
     Client,
     Credentials,
+    MobileNumber,
     NewChallenge,
     Opened,
     Outcome,
@@ -54,9 +55,10 @@ T = TypeVar("T")
 
 NOW = datetime(2026, 5, 17, 12, 0, tzinfo=UTC)
 NUMBER = "+14155552671"
+MOBILE = MobileNumber(NUMBER, "US")
 HERE = Client("192.0.2.1", "192.0.2.1", "browser")
 THERE = Client("198.51.100.7", "198.51.100.7", "another")
-RIGHT, WRONG = b"r" * 32, b"w" * 32
+RIGHT, WRONG = (b"r" * 32,), (b"w" * 32,)
 RING = SealRing(b"a root secret of thirty-two bytes or more")
 
 
@@ -161,13 +163,18 @@ class AccountWorld:
         return challenge
 
     def type_in(
-        self, challenge: ChallengeId, mac: bytes = RIGHT, *, by: Client = HERE, now: datetime = NOW
+        self,
+        challenge: ChallengeId | MobileNumber,
+        seals: tuple[bytes, ...] = RIGHT,
+        *,
+        by: Client = HERE,
+        now: datetime = NOW,
     ) -> SignedIn | Proven | None:
         """A code is typed in."""
         return self.challenges.redeem(
             Attempt(
-                challenge_id=challenge,
-                mac=mac,
+                challenge=challenge,
+                seals=seals,
                 client=by,
                 user_id=UserId(uuid7(now)),
                 session_id=SessionId(uuid7(now)),

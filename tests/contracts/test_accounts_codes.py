@@ -3,6 +3,7 @@
 import pytest
 from tests.contracts.account_worlds import (
     HERE,
+    MOBILE,
     NOW,
     NUMBER,
     RIGHT,
@@ -225,9 +226,39 @@ def test_a_withheld_code_is_a_decoy(world: AccountWorld) -> None:
 def test_a_number_finds_only_the_challenge_of_the_same_network(world: AccountWorld) -> None:
     world.sign_up()
     challenge = world.sent()
-    assert world.challenges.find(NUMBER, HERE, now=NOW) == challenge
-    assert world.challenges.find(NUMBER, THERE, now=NOW) is None
-    assert world.challenges.find(NUMBER, HERE, now=after(600)) is None
+    assert world.type_in(MOBILE, by=THERE) is None
+    assert world.type_in(MOBILE, by=HERE, now=after(600)) is None
+    assert world.events("code.compared") == ()
+    assert isinstance(world.type_in(MOBILE, by=HERE), SignedIn)
+    assert world.type_in(challenge) is None
+
+
+def test_a_number_stands_for_what_was_asked_for_last(world: AccountWorld) -> None:
+    world.sign_in(password_hash="hash")
+    earlier, later = world.sent(purpose=Purpose.RESET), world.asked(now=after(1))
+    assert world.type_in(MOBILE, now=after(2)) is None  # the later one is a decoy
+    for _ in range(world.policy.attempts):
+        world.type_in(later, WRONG, now=after(2))
+    assert world.type_in(MOBILE, now=after(2)) is None
+    assert world.type_in(earlier, now=after(2)) == Proven(earlier, NUMBER)
+
+
+def test_a_code_may_be_kept_under_one_of_several_roots(world: AccountWorld) -> None:
+    world.sign_up()
+    world.sent()
+    assert isinstance(world.type_in(MOBILE, WRONG + RIGHT), SignedIn)
+
+
+def test_of_fifty_guesses_at_a_number_five_are_compared_and_of_fifty_right_ones_one_is_good(
+    world: AccountWorld,
+) -> None:
+    world.sign_up()
+    world.sent()
+    assert at_once(50, lambda _: world.type_in(MOBILE, WRONG)) == [None] * 50
+    assert len(world.events("code.compared")) == world.policy.attempts
+    world.sent(now=after(600))
+    outcomes = at_once(50, lambda _: world.type_in(MOBILE, now=after(600)))
+    assert len([outcome for outcome in outcomes if isinstance(outcome, SignedIn)]) == 1
 
 
 def test_a_stranger_cannot_burn_the_owners_tries(world: AccountWorld) -> None:

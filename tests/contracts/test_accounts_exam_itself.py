@@ -31,9 +31,9 @@ class ReadsThenWrites(SqlChallenges):
     """Reads how often was tried, decides, and writes the sum."""
 
     def redeem(self, attempt: Attempt) -> SignedIn | Proven | None:
-        about = {"id": attempt.challenge_id, "now": attempt.now}
+        about = {"id": attempt.challenge, "now": attempt.now}
         with statement(self.engine) as connection:
-            found = connection.execute(text("SELECT attempts, mac FROM challenges WHERE id = :id"), about).one()
+            found = connection.execute(text("SELECT attempts, seals FROM challenges WHERE id = :id"), about).one()
         if found.attempts >= self.policy.attempts:
             return None
         detail = f'{{"attempt": {found.attempts + 1}}}'
@@ -42,7 +42,7 @@ class ReadsThenWrites(SqlChallenges):
             connection.execute(text("UPDATE challenges SET attempts = :attempts WHERE id = :id"), sums)
             noted = "INSERT INTO audit (at, event, detail) VALUES (:now, 'code.compared', CAST(:detail AS jsonb))"
             connection.execute(text(noted), sums)
-        return SqlChallenges.redeem(self, attempt) if found.mac == attempt.mac else None
+        return SqlChallenges.redeem(self, attempt) if tuple(found.seals) == attempt.seals else None
 
 
 @dataclass(frozen=True, slots=True)

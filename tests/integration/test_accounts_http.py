@@ -2,18 +2,15 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event
 from tests.integration.account_house import NUMBER, Api, house
 
 from adapters.local.valkey import Valkey
 from adapters.wiring.container import Container
-from gemini_core.model.accounts import Client
 from gemini_core.model.jobs import JobState
 
 OTHER = "+14155552672"
@@ -318,33 +315,6 @@ def test_who_asked_for_all_three_codes_is_told_so(api: Api) -> None:
     assert fourth.status_code == 429
     assert fourth.headers["ratelimit-policy"] == '"send-phone-hour";q=3;w=3600'
     assert 3500 < int(fourth.headers["retry-after"]) <= 3600
-
-
-def test_the_round_trips_are_as_few_as_promised(at_home: House) -> None:
-    api, container = at_home
-    statements: list[str] = []
-    event.listen(container.database(), "before_cursor_execute", lambda *about: statements.append(about[2]))
-
-    def scripts() -> int:
-        return int(container.redis().info("commandstats").get("cmdstat_evalsha", {"calls": 0})["calls"])
-
-    def counted(deed: Callable[[], Any]) -> tuple[int, int, Any]:
-        statements.clear()
-        before = scripts()
-        answer = deed()
-        return scripts() - before, len(statements), answer
-
-    welcome = api.sign_up()
-    core, client = container.core(), Client("192.0.2.50", "192.0.2.50")
-    in_production = replace(core.send_code, at_once=None)
-    assert counted(lambda: core.authenticate(welcome["access"]))[:2] == (1, 0)
-    assert counted(lambda: api.post("/auth/refresh/", {"refresh": welcome["refresh"]}))[:2] == (1, 1)
-    redis_calls, sql, sent = counted(lambda: in_production(client, NUMBER))
-    assert (redis_calls, sql) == (1, 1)
-    assert core.send_code.at_once is not None
-    code = core.send_code.at_once(sent.challenge_id)
-    assert code is not None
-    assert counted(lambda: core.verify_code(client, code, challenge_id=sent.challenge_id))[:2] == (1, 1)
 
 
 def test_without_redis_no_code_leaves_nobody_is_locked_out_and_what_ended_stays_ended(

@@ -27,6 +27,7 @@ from gemini_core.model.seals import (
     SealRing,
     code_seal,
     new_challenge_id,
+    number_seals,
     read_refresh_token,
     read_reset_token,
     refresh_token,
@@ -110,6 +111,20 @@ def test_a_code_is_sealed_for_one_challenge_under_one_secret() -> None:
     assert len(seals) == 3
     assert len(code_seal(RING, first, "123456")) == 32
     assert code_seal(SealRing(OLD), first, "1") != code_seal(SealRing(OLD), first, "1")
+
+
+def test_a_code_is_sealed_for_a_number_and_a_network_under_every_root() -> None:
+    both = number_seals(SealRing(NEW, OLD), "+14155552671", "192.0.2.1", "123456")
+    assert both == tuple(number_seals(SealRing(root), "+14155552671", "192.0.2.1", "123456")[0] for root in (NEW, OLD))
+    others = {
+        number_seals(RING, *about)[0]
+        for about in (
+            ("+14155552672", "192.0.2.1", "123456"),
+            ("+14155552671", "192.0.2.2", "123456"),
+            ("+14155552671", "192.0.2.1", "123457"),
+        )
+    }
+    assert len(others - set(both)) == 3
 
 
 @pytest.mark.parametrize("roots", [(), (b"short",), (NEW, NEW)])

@@ -177,10 +177,14 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """Somebody types a code. `mac` is its seal under the challenge's id; the ids are for what success brings about."""
+    """Somebody types a code.
 
-    challenge_id: ChallengeId
-    mac: bytes
+    `challenge`: its id, or the number for which it was last asked from the client's network. `seals`: one of them is
+    kept with the challenge if the code is right. The ids are for what success brings about.
+    """
+
+    challenge: ChallengeId | MobileNumber
+    seals: tuple[bytes, ...]
     client: Client
     user_id: UserId
     session_id: SessionId

@@ -36,6 +36,10 @@ class SealRing:
         key = hmac.digest(root, b"use:" + use.encode(), "sha256")
         return hmac.digest(key, message, "sha256")
 
+    def seals(self, use: str, message: bytes) -> tuple[bytes, ...]:
+        """The seal on a message under every root, newest first."""
+        return tuple(self.seal(use, message, kid) for kid in reversed(self._roots))
+
     def holds(self, use: str, message: bytes, seal: bytes, kid: int) -> bool:
         """The seal is ours. Takes the same time wherever it differs."""
         return hmac.compare_digest(self.seal(use, message, kid), seal)
@@ -63,9 +67,17 @@ def new_challenge_id(ring: SealRing, purpose: int) -> str:
 
 
 def code_seal(ring: SealRing, challenge_id: str, code: str) -> bytes:
-    """What is kept of a code. The id is unique and fixes purpose and, in its row, the phone."""
+    """What is kept of a code for whoever names its challenge. The id is unique, and fixes purpose and phone."""
     raw = _bytes(challenge_id)
     return ring.seal("otp", raw + b"|" + code.encode(), raw[0] if len(raw) == 18 else -1)
+
+
+def number_seals(ring: SealRing, number: str, network: str, code: str) -> tuple[bytes, ...]:
+    """What is kept of a code for whoever names the number it went to, from the network it was asked from.
+
+    A seal per root, newest first: a number does not say under which one its code was sealed.
+    """
+    return ring.seals("otp of number", f"{number}|{network}|{code}".encode())
 
 
 def refresh_token(ring: SealRing, claims: RefreshClaims) -> str:

@@ -48,15 +48,13 @@ class Challenges(Protocol):
         """
         ...
 
-    def find(self, number: str, client: Client, *, now: datetime) -> ChallengeId | None:
-        """The challenge last asked for this number from the same network."""
-        ...
-
-    def prepare(self, challenge: ChallengeId, mac_of: Callable[[int], bytes], *, now: datetime) -> Delivery | None:
+    def prepare(
+        self, challenge: ChallengeId, seals_of: Callable[[Delivery], tuple[bytes, ...]], *, now: datetime
+    ) -> Delivery | None:
         """Takes the newest ask of the challenge: at most one caller gets it, and None if there is none left.
 
-        `mac_of(digits)` makes a code and answers its seal; it is called for what is to be delivered only, and the code
-        is good from here until the ceiling.
+        `seals_of` makes the code and answers its seals; it is called for what is to be delivered only, and the code is
+        good from here until the ceiling.
         """
         ...
 

@@ -10,8 +10,8 @@ from gemini_core.model.accounts import (
     SEND_CODE,
     Attempt,
     ChallengeId,
-    Client,
     Delivery,
+    MobileNumber,
     NewChallenge,
     Opened,
     Outcome,
@@ -115,27 +115,16 @@ class MemoryChallenges:
         due = earlier.asked_at + (policy.code_ceiling if exhausted else policy.resend_after)
         return due if exhausted or due > now else None
 
-    def find(self, number: str, client: Client, *, now: datetime) -> ChallengeId | None:
-        since = now - self.accounts.policy.code_ceiling
-        with self.accounts.store.lock:
-            asked = [
-                row
-                for row in self.accounts.challenges.values()
-                if row.number == number
-                and row.network == client.network
-                and row.redeemed_at is None
-                and row.asked_at > since
-            ]
-            return max(asked, key=lambda row: row.asked_at).id if asked else None
-
-    def prepare(self, challenge: ChallengeId, mac_of: Callable[[int], bytes], *, now: datetime) -> Delivery | None:
+    def prepare(
+        self, challenge: ChallengeId, seals_of: Callable[[Delivery], tuple[bytes, ...]], *, now: datetime
+    ) -> Delivery | None:
         ceiling = self.accounts.policy.code_ceiling
         with self.accounts.store.lock:
             row = self.accounts.challenge(challenge)
             if row is None or row.made >= row.sends or row.redeemed_at is not None or row.asked_at <= now - ceiling:
                 return None
             row.made = row.sends
-            row.mac = mac_of(row.digits) if row.deliver else None
+            row.seals = seals_of(_delivery(row)) if row.deliver else None
             row.expires_at = row.asked_at + ceiling
             return _delivery(row)
 
@@ -143,10 +132,10 @@ class MemoryChallenges:
         policy = self.accounts.policy
         with self.accounts.store.lock:
             row = self.accounts.challenge(delivery.challenge_id)
-            if row is None or row.reservation != delivery.reservation or row.mac is None:
+            if row is None or row.reservation != delivery.reservation or row.seals is None:
                 return
             if outcome is Outcome.FAILED:
-                row.mac = row.expires_at = None
+                row.seals = row.expires_at = None
                 row.sends, row.made = row.sends - 1, row.made - 1
                 row.asked_at -= policy.resend_after
                 self.accounts.note("code.not_sent", now, number=masked(row.number))
@@ -162,12 +151,13 @@ class MemoryChallenges:
     def redeem(self, attempt: Attempt) -> SignedIn | Proven | None:
         accounts, now = self.accounts, attempt.now
         with accounts.store.lock:
-            row = accounts.challenge(attempt.challenge_id)
+            row = self._named(attempt)
             ceiling = now - accounts.policy.code_ceiling
             if row is None or row.redeemed_at or row.attempts >= row.max_attempts or row.asked_at <= ceiling:
                 return None
             row.attempts += 1
-            right = row.mac == attempt.mac and row.expires_at is not None and now < row.expires_at
+            fits = not set(attempt.seals).isdisjoint(row.seals or ())
+            right = fits and row.expires_at is not None and now < row.expires_at
             row.redeemed_at = now if right else None
             account = accounts.account(row.number)
             accounts.note(
@@ -181,6 +171,12 @@ class MemoryChallenges:
             if not self._counted(row.number, attempt, right=right) or not right:
                 return None
             return self._proven(row, account, attempt)
+
+    def _named(self, attempt: Attempt) -> Challenge | None:
+        named = attempt.challenge
+        if isinstance(named, MobileNumber):
+            return self.accounts.latest_challenge(named.e164, attempt.client.network, attempt.now)
+        return self.accounts.challenge(named)
 
     def _counted(self, number: str, attempt: Attempt, *, right: bool) -> bool:
         """Count against the number; False if nothing is right any more there."""

@@ -42,7 +42,7 @@ class Challenge:
     attempts: int = 0
     sends: int = 1
     made: int = 0
-    mac: bytes | None = None
+    seals: tuple[bytes, ...] | None = None
     expires_at: datetime | None = None
     redeemed_at: datetime | None = None
     spent_at: datetime | None = None
@@ -103,6 +103,18 @@ class MemoryAccounts:
     def challenge(self, challenge: ChallengeId) -> Challenge | None:
         """The challenge of this id, unless it made room for another."""
         return next((row for row in self.challenges.values() if row.id == challenge), None)
+
+    def latest_challenge(self, number: str, network: str, now: datetime) -> Challenge | None:
+        """The open challenge last asked for this number from this network."""
+        asked = [
+            row
+            for row in self.challenges.values()
+            if row.number == number
+            and row.network == network
+            and row.redeemed_at is None
+            and row.asked_at > now - self.policy.code_ceiling
+        ]
+        return max(asked, key=lambda row: row.asked_at, default=None)
 
     def offered(self, number: str, network: str, named: SignupId | None, now: datetime) -> Signup | None:
         """The sign-up of the same requester: the one they name, else the latest from their network."""

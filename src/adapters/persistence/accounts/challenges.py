@@ -15,8 +15,8 @@ from gemini_core.model.accounts import (
     AccountPolicy,
     Attempt,
     ChallengeId,
-    Client,
     Delivery,
+    MobileNumber,
     NewChallenge,
     Opened,
     Outcome,
@@ -70,7 +70,7 @@ OPEN_CHALLENGE = text(
                 FROM (SELECT c.redeemed_at IS NULL AND c.asked_at > :ceiling_from
                         AND c.credential_version = excluded.credential_version AS goes_on) state),
             network = excluded.network, signup_id = excluded.signup_id, deliver = excluded.deliver,
-            credential_version = excluded.credential_version, digits = excluded.digits, mac = NULL, expires_at = NULL,
+            credential_version = excluded.credential_version, digits = excluded.digits, seals = NULL, expires_at = NULL,
             redeemed_at = NULL, spent_at = NULL, reservation = excluded.reservation, asked_at = excluded.asked_at
         WHERE c.redeemed_at IS NOT NULL OR c.asked_at <= :ceiling_from
             OR c.credential_version <> excluded.credential_version
@@ -92,13 +92,6 @@ OPEN_CHALLENGE = text(
         ON earlier.mobile_number = :number AND earlier.purpose = :purpose AND earlier.requester = wanted.requester
     """  # noqa: S608 - constants
 )
-FIND_CHALLENGE = text(
-    """
-    SELECT id FROM challenges
-    WHERE mobile_number = :number AND network = :network AND redeemed_at IS NULL AND asked_at > :ceiling_from
-    ORDER BY asked_at DESC LIMIT 1
-    """
-)
 TAKE_ASK = text(
     """
     SELECT id, mobile_number, network, digits, deliver, reservation FROM challenges
@@ -107,13 +100,17 @@ TAKE_ASK = text(
 )
 LAST_ASK = text("SELECT id, mobile_number, network, digits, deliver, reservation FROM challenges WHERE id = :id")
 STORE_CODE = text(
-    "UPDATE challenges SET made = sends, mac = :mac, expires_at = asked_at + CAST(:ceiling AS interval) WHERE id = :id"
+    """
+    UPDATE challenges SET made = sends, seals = CAST(:seals AS bytea[]),
+        expires_at = asked_at + CAST(:ceiling AS interval)
+    WHERE id = :id
+    """
 )
 SENT = text(
     f"""
     WITH sent AS (
         UPDATE challenges SET expires_at = least(:now + CAST(:lives AS interval), asked_at + CAST(:ceiling AS interval))
-        WHERE id = :id AND reservation = :reservation AND mac IS NOT NULL RETURNING mobile_number
+        WHERE id = :id AND reservation = :reservation AND seals IS NOT NULL RETURNING mobile_number
     )
     INSERT INTO audit (at, event, number, detail)
     SELECT :now, 'code.sent', {masked("mobile_number")}, jsonb_build_object('certain', CAST(:certain AS bool)) FROM sent
@@ -123,13 +120,17 @@ SENT = text(
 NOT_SENT = text(
     f"""
     WITH failed AS (
-        UPDATE challenges SET mac = NULL, expires_at = NULL, sends = sends - 1, made = made - 1,
+        UPDATE challenges SET seals = NULL, expires_at = NULL, sends = sends - 1, made = made - 1,
             asked_at = asked_at - CAST(:resend_after AS interval)
-        WHERE id = :id AND reservation = :reservation AND mac IS NOT NULL RETURNING mobile_number
+        WHERE id = :id AND reservation = :reservation AND seals IS NOT NULL RETURNING mobile_number
     )
     INSERT INTO audit (at, event, number) SELECT :now, 'code.not_sent', {masked("mobile_number")} FROM failed
     """  # noqa: S608 - constants
 )
+# What a number stands for, from the network that asked for a code.
+LATEST = """SELECT id FROM challenges
+    WHERE mobile_number = :number AND network = :network AND redeemed_at IS NULL AND asked_at > :ceiling_from
+    ORDER BY asked_at DESC LIMIT 1"""
 # Count, compare, consume: the row lock of the first UPDATE makes every other attempt see this one. What follows hangs
 # on it. The number's own count is next; past its limit nothing is right any more, except from where its owner has been
 # before. Then the account: its row, locked and read anew, must still be under the credentials that the code was asked
@@ -138,8 +139,10 @@ REDEEM = text(
     f"""
     WITH tried AS (
         UPDATE challenges SET attempts = attempts + 1,
-            redeemed_at = CASE WHEN mac = :mac AND expires_at > :now THEN CAST(:now AS timestamptz) END
-        WHERE id = :challenge AND redeemed_at IS NULL AND attempts < max_attempts AND asked_at > :ceiling_from
+            redeemed_at = CASE WHEN seals && CAST(:seals AS bytea[]) AND expires_at > :now
+                THEN CAST(:now AS timestamptz) END
+        WHERE id = coalesce(CAST(:challenge AS text), ({LATEST}))
+            AND redeemed_at IS NULL AND attempts < max_attempts AND asked_at > :ceiling_from
         RETURNING id, mobile_number, purpose, signup_id, credential_version, attempts,
             redeemed_at IS NOT NULL AS matched
     ), account AS (
@@ -196,7 +199,8 @@ REDEEM = text(
         UNION ALL
         SELECT :now, 'session.displaced', m.user_id, d.id, NULL, NULL, '{{}}' FROM displaced d, member m
     )
-    SELECT p.purpose, p.mobile_number AS number, m.*, s.*, ARRAY(SELECT id FROM displaced) AS displaced
+    SELECT p.id AS challenge_id, p.purpose, p.mobile_number AS number, m.*, s.*,
+        ARRAY(SELECT id FROM displaced) AS displaced
     FROM proven p LEFT JOIN member m ON true LEFT JOIN s ON true
     """  # noqa: S608 - constants
 )
@@ -245,21 +249,18 @@ class SqlChallenges:
         due: datetime = row.asked_at + rest
         return max(due - now, timedelta(seconds=1))
 
-    def find(self, number: str, client: Client, *, now: datetime) -> ChallengeId | None:
-        values = {"number": number, "network": client.network, "ceiling_from": now - self.policy.code_ceiling}
-        with statement(self.engine) as connection:
-            found: str | None = connection.execute(FIND_CHALLENGE, values).scalar_one_or_none()
-        return ChallengeId(found) if found else None
-
-    def prepare(self, challenge: ChallengeId, mac_of: Callable[[int], bytes], *, now: datetime) -> Delivery | None:
+    def prepare(
+        self, challenge: ChallengeId, seals_of: Callable[[Delivery], tuple[bytes, ...]], *, now: datetime
+    ) -> Delivery | None:
         with transaction(self.engine) as connection:
             asked = {"id": challenge, "ceiling_from": now - self.policy.code_ceiling}
             row = connection.execute(TAKE_ASK, asked).one_or_none()
             if row is None:
                 return None
-            mac = mac_of(row.digits) if row.deliver else None
-            connection.execute(STORE_CODE, {"id": challenge, "mac": mac, "ceiling": self.policy.code_ceiling})
-        return _delivery(row)
+            delivery = _delivery(row)
+            seals = list(seals_of(delivery)) if delivery.deliver else None
+            connection.execute(STORE_CODE, {"id": challenge, "seals": seals, "ceiling": self.policy.code_ceiling})
+        return delivery
 
     def delivered(self, delivery: Delivery, outcome: Outcome, *, now: datetime) -> None:
         values = {
@@ -280,10 +281,11 @@ class SqlChallenges:
         return _delivery(row) if row else None
 
     def redeem(self, attempt: Attempt) -> SignedIn | Proven | None:
-        policy, now = self.policy, attempt.now
+        policy, now, named = self.policy, attempt.now, attempt.challenge
         values = {
-            "challenge": attempt.challenge_id,
-            "mac": attempt.mac,
+            "challenge": None if isinstance(named, MobileNumber) else named,
+            "number": named.e164 if isinstance(named, MobileNumber) else None,
+            "seals": list(attempt.seals),
             "ip": attempt.client.ip,
             "network": attempt.client.network,
             "user_agent": attempt.client.user_agent,
@@ -304,7 +306,7 @@ class SqlChallenges:
         if row is None:
             return None
         if row.purpose == Purpose.RESET:
-            return Proven(attempt.challenge_id, row.number)
+            return Proven(ChallengeId(row.challenge_id), row.number)
         if row.session_id is None:
             return None
         return SignedIn(session_of(row), user_of(row), tuple(SessionId(ended) for ended in row.displaced))

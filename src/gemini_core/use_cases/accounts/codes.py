@@ -12,6 +12,7 @@ from gemini_core.model.accounts import (
     ChallengeId,
     Client,
     Credentials,
+    Delivery,
     MobileNumber,
     NewChallenge,
     Outcome,
@@ -24,7 +25,7 @@ from gemini_core.model.accounts import (
 )
 from gemini_core.model.ids import JobId, uuid7
 from gemini_core.model.limits import Rule, Take
-from gemini_core.model.seals import code_seal, new_challenge_id
+from gemini_core.model.seals import code_seal, new_challenge_id, number_seals
 from gemini_core.ports.accounts import (
     AuditLog,
     Challenges,
@@ -92,11 +93,12 @@ class DeliverCode:
         """The code that was sent, if one was. Raises `Unavailable` while the challenge cannot be read."""
         codes: list[str] = []
 
-        def seal(digits: int) -> bytes:
-            codes.append(new_code(digits))
-            return code_seal(self.rules.ring, challenge, codes[0])
+        def seals_of(wanted: Delivery) -> tuple[bytes, ...]:
+            codes.append(new_code(wanted.digits))
+            newest, *_ = number_seals(self.rules.ring, wanted.mobile_number, wanted.network, codes[0])
+            return code_seal(self.rules.ring, challenge, codes[0]), newest
 
-        delivery = self.challenges.prepare(challenge, seal, now=self.clock.now())
+        delivery = self.challenges.prepare(challenge, seals_of, now=self.clock.now())
         if delivery is None:
             return None
         number = self.contacts.number(delivery.mobile_number)

@@ -8,6 +8,7 @@ from gemini_core.model.accounts import (
     Attempt,
     ChallengeId,
     Client,
+    MobileNumber,
     Profile,
     Proven,
     Signup,
@@ -18,7 +19,7 @@ from gemini_core.model.accounts import (
 )
 from gemini_core.model.ids import JobId, SessionId, UserId, uuid7
 from gemini_core.model.limits import Ended
-from gemini_core.model.seals import code_seal, reset_token
+from gemini_core.model.seals import code_seal, number_seals, reset_token
 from gemini_core.ports.accounts import AccessTokens, Challenges, Contacts, PasswordHasher, Users
 from gemini_core.ports.clock import Clock
 from gemini_core.ports.jobs import JobQueue
@@ -122,14 +123,11 @@ class VerifyCode:
         now = self.clock.now()
         if (challenge_id is None) == (mobile_number is None):
             raise Invalid.field("challenge_id", "either this or mobile_number must be given", "missing")
-        number = None if mobile_number is None else self.contacts.number(mobile_number).e164
+        challenge, seals = self._named(client, code, challenge_id, mobile_number)
         self.gate.admit(self.rules.pace("verify", client), now=now)
-        challenge = self.challenges.find(number, client, now=now) if number else ChallengeId(challenge_id or "")
-        if challenge is None:
-            raise refused()
         attempt = Attempt(
-            challenge_id=challenge,
-            mac=code_seal(self.rules.ring, challenge, code),
+            challenge=challenge,
+            seals=seals,
             client=client,
             user_id=UserId(uuid7(now)),
             session_id=SessionId(uuid7(now)),
@@ -147,6 +145,16 @@ class VerifyCode:
         if outcome.displaced:
             self.gate.end(Ended(outcome.user.id, outcome.displaced))
         return Welcome(tokens_of(outcome.session, self.rules, self.tokens), outcome.user)
+
+    def _named(
+        self, client: Client, code: str, challenge_id: str | None, mobile_number: str | None
+    ) -> tuple[ChallengeId | MobileNumber, tuple[bytes, ...]]:
+        """What the code is for, and how it would be kept there. Raises `Invalid`."""
+        if mobile_number is None:
+            challenge = ChallengeId(challenge_id or "")
+            return challenge, (code_seal(self.rules.ring, challenge, code),)
+        number = self.contacts.number(mobile_number)
+        return number, number_seals(self.rules.ring, number.e164, client.network, code)
 
 
 def refused() -> Refused:

@@ -57,7 +57,7 @@ def upgrade() -> None:
         sa.Column("attempts", sa.Integer, nullable=False),
         sa.Column("sends", sa.Integer, nullable=False),
         sa.Column("made", sa.Integer, nullable=False),
-        sa.Column("mac", BYTEA),
+        sa.Column("seals", sa.ARRAY(BYTEA)),
         sa.Column("reservation", sa.Text, nullable=False),
         sa.Column("asked_at", INSTANT, nullable=False),
         sa.Column("expires_at", INSTANT),
