@@ -15,6 +15,7 @@ from gemini_core.model.accounts import (
     ChallengeId,
     Purpose,
 )
+from gemini_core.model.events import NOBODY, Audience
 from gemini_core.model.ids import UserId
 from gemini_core.ports.accounts import (
     AccessTokens,
@@ -205,7 +206,9 @@ def _deliver_code(ports: AccountPorts, rules: AccountRules, clock: Clock) -> Del
     )
 
 
-def account_handlers(ports: AccountPorts, jobs: JobPorts, rules: AccountRules, clock: Clock) -> Mapping[str, Handler]:
+def account_handlers(
+    ports: AccountPorts, jobs: JobPorts, rules: AccountRules, clock: Clock, audience: Audience = NOBODY
+) -> Mapping[str, Handler]:
     """Who keeps the promises of accounts."""
     deliver = _deliver_code(ports, rules, clock)
     count = CountProof(
@@ -215,13 +218,15 @@ def account_handlers(ports: AccountPorts, jobs: JobPorts, rules: AccountRules, c
         challenges=ports.challenges,
         limits=ports.limits,
     )
-    erase = EraseAccount(users=ports.users, before=ports.before_erasing)
+    erase = EraseAccount(clock=clock, users=ports.users, audience=audience, before=ports.before_erasing)
     notify = SendNotice(rules=rules, users=ports.users, sender=ports.sender)
     forget = ForgetStale(clock=clock, users=ports.users)
     return {
         SEND_CODE: Deed(jobs.jobs, lambda lease: deliver(ChallengeId(lease.args["challenge"]))),
         CODE_PROVEN: Deed(jobs.jobs, lambda lease: count(ChallengeId(lease.args["challenge"]))),
-        ERASE_ACCOUNT: Deed(jobs.jobs, lambda lease: erase(UserId(UUID(lease.args["user"])))),
+        ERASE_ACCOUNT: Deed(
+            jobs.jobs, lambda lease: erase(UserId(UUID(lease.args["user"])), request_id=lease.request_id)
+        ),
         SEND_NOTICE: Deed(jobs.jobs, lambda lease: notify(UserId(UUID(lease.args["user"])))),
         FORGET_STALE: Recurring(jobs.jobs, lambda _: forget(), timedelta(hours=1)),
     }

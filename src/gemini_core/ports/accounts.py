@@ -4,7 +4,7 @@ Every method of a repository is one transaction and decides its own races. All r
 away.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -32,6 +32,7 @@ from gemini_core.model.accounts import (
     User,
 )
 from gemini_core.model.ids import JobId, SessionId, UserId
+from gemini_core.model.jobs import NewJob
 from gemini_core.model.limits import BudgetFigures, Ended, Take, Taken
 from gemini_core.model.requests import Page
 
@@ -105,8 +106,8 @@ class Users(Protocol):
         """Signed out, unknown, and the number free again, with the promise to erase the rest. Raises `NotFound`."""
         ...
 
-    def erase(self, user: UserId) -> None:
-        """Remove all that is left of a closed account. Doing it again changes nothing."""
+    def erase(self, user: UserId, *, then: Iterable[NewJob] = ()) -> None:
+        """Remove all that is left of a closed account; what follows is promised. Doing it again changes nothing."""
         ...
 
     def forget_stale(self, *, now: datetime) -> None:

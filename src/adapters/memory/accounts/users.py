@@ -1,12 +1,13 @@
 """Accounts and pending sign-ups, in the process."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from adapters.memory.accounts.tables import MemoryAccounts
 from gemini_core.model.accounts import ERASE_ACCOUNT, Caller, Profile, Signup, User, UserStatus, masked
 from gemini_core.model.ids import JobId, SessionId, UserId
+from gemini_core.model.jobs import NewJob
 from gemini_core.model.limits import DAY, Ended
 
 
@@ -65,7 +66,7 @@ class MemoryUsers:
             accounts.note("account.closed", now, **about)
             return Ended(user, ended, closed.credential_version)
 
-    def erase(self, user: UserId) -> None:
+    def erase(self, user: UserId, *, then: Iterable[NewJob] = ()) -> None:
         accounts = self.accounts
         with accounts.store.lock:
             found = accounts.users.get(user)
@@ -76,6 +77,8 @@ class MemoryUsers:
             for session in [id for id, entry in accounts.sessions.items() if entry.session.user_id == user]:
                 del accounts.sessions[session]
             del accounts.users[user]
+            for job in then:
+                accounts.jobs.add(job)
 
     def forget_stale(self, *, now: datetime) -> None:
         accounts, policy = self.accounts, self.accounts.policy

@@ -1,6 +1,6 @@
 """Accounts and pending sign-ups, in PostgreSQL."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,9 +9,11 @@ from sqlalchemy import Engine, Row, text
 
 from adapters.persistence.accounts.rows import USER_COLUMNS, masked, user_of
 from adapters.persistence.engine import statement, transaction
+from adapters.persistence.jobs import insert_job
 from gemini_core.errors import NotFound
 from gemini_core.model.accounts import ERASE_ACCOUNT, AccountPolicy, Caller, Signup, User
 from gemini_core.model.ids import JobId, SessionId, UserId
+from gemini_core.model.jobs import NewJob
 from gemini_core.model.limits import Ended
 
 SIGN_UP = text(
@@ -79,7 +81,7 @@ DROP_JOBS = text(
     WHERE jobs.lane = r.id AND u.id = :user AND u.status = 'erasing'
     """
 )
-ERASE = text("DELETE FROM users WHERE id = :user AND status = 'erasing'")
+ERASE = text("DELETE FROM users WHERE id = :user AND status = 'erasing' RETURNING id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +151,12 @@ class SqlUsers:
             raise NotFound("There is no such user.")
         return Ended(user, tuple(row.sessions), row.credential_version)
 
-    def erase(self, user: UserId) -> None:
+    def erase(self, user: UserId, *, then: Iterable[NewJob] = ()) -> None:
         with transaction(self.engine) as connection:
             connection.execute(DROP_JOBS, {"user": user})
-            connection.execute(ERASE, {"user": user})
+            if connection.execute(ERASE, {"user": user}).one_or_none() is not None:
+                for job in then:
+                    insert_job(connection, job)
 
     def forget_stale(self, *, now: datetime) -> None:
         values = {

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from gemini_core.model.accounts import Caller, Client, User, clean_line
+from gemini_core.model.events import Audience, account_deleted
 from gemini_core.model.ids import JobId, UserId, uuid7
 from gemini_core.ports.accounts import AccountExport, Contacts, Users
 from gemini_core.ports.clock import Clock
@@ -67,14 +68,17 @@ class DeleteMe:
 class EraseAccount:
     """All that is left of a closed account goes; what runs elsewhere in its name is stopped `before`."""
 
+    clock: Clock
     users: Users
+    audience: Audience
     before: tuple[Callable[[UserId], None], ...] = ()
 
-    def __call__(self, user: UserId) -> None:
+    def __call__(self, user: UserId, *, request_id: str = "") -> None:
         """May be done again. Raises `Unavailable`."""
         for stop in self.before:
             stop(user)
-        self.users.erase(user)
+        news = self.audience.promises(account_deleted(user, self.clock.now()), request_id)
+        self.users.erase(user, then=news)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
