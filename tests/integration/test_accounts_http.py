@@ -392,3 +392,12 @@ def test_decoys_give_back_what_others_share(at_home: House) -> None:
     for host in range(1, 6):
         assert "otp" not in api.ask(ip=f"203.0.113.{host}")
     assert api.sign_up()["access"]
+
+
+def test_the_description_of_the_whole_product_is_there(api: Api) -> None:
+    described = api.get("/openapi.json")
+    assert described.status_code == 200
+    answer = described.json["paths"]["/auth/verify-otp/"]["post"]["responses"]["200"]
+    names = [kind["$ref"].rpartition("/")[2] for kind in answer["content"]["application/json"]["schema"]["anyOf"]]
+    assert names == ["Welcome", "ResetAnswer"]
+    assert "verify-otp" in api.get("/docs/").text

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from falcon import inspect
 from falcon.testing import TestClient
+from msgspec import Struct
 from tests.fakes import house
 
 from adapters.http import openapi
 from adapters.http.app import assemble, with_operations
+from adapters.http.describing import describe
 from adapters.http.operations import Probe, Readyz
 from adapters.http.routing import Route, Router, Topic
 
@@ -115,6 +117,25 @@ def test_the_description_is_made_of_the_structs() -> None:
     assert one["parameters"][0]["schema"] == {"type": "string", "format": "uuid"}
     names = [parameter["name"] for parameter in document["paths"]["/things/"]["get"]["parameters"]]
     assert names == ["limit", "cursor"]
+
+
+class This(Struct):
+    here: str
+
+
+class That(Struct):
+    there: str
+
+
+def test_an_answer_that_may_be_this_or_that_is_described_as_such() -> None:
+    class Either:
+        @describe("This or that", answers={200: This | That}, signed_in=False)
+        def on_get(self, req: Any, resp: Any) -> None: ...
+
+    document = openapi.document((Topic("T", (Route("/either/", Either()),)),), "")
+    answer = document["paths"]["/either/"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    assert answer == {"anyOf": [{"$ref": "#/components/schemas/This"}, {"$ref": "#/components/schemas/That"}]}
+    assert document["components"]["schemas"]["That"]["required"] == ["there"]
 
 
 def test_every_reference_leads_somewhere_and_every_operation_has_its_own_id() -> None:

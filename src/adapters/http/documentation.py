@@ -105,6 +105,8 @@ def _type(schema: Json) -> str:
         return " or ".join(_type(choice) for choice in schema["anyOf"])
     if "enum" in schema:
         return " or ".join(f"<code>{escape(msgspec.json.encode(value).decode())}</code>" for value in schema["enum"])
+    if "prefixItems" in schema:
+        return f"[{', '.join(map(_type, schema['prefixItems']))}]"
     if schema.get("type") == "array":
         return f"list of {_type(schema.get('items', {}))}"
     limits = ", ".join(

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Final
+from types import UnionType
+from typing import Any, Final, get_args
 
 import msgspec
 
@@ -63,7 +64,7 @@ class _Schemas:
     def __init__(self, operations: list[tuple[Topic, Route, str, Description]]) -> None:
         types: list[Any] = [Problem]
         for _, _, _, description in operations:
-            types += [kind for kind in (description.body, *description.answers.values()) if _is_ours(kind)]
+            types += [one for kind in (description.body, *description.answers.values()) for one in _structs(kind)]
             types += [parameter.type for parameter in (*description.path, *description.query, *description.headers)]
         found, self.components = msgspec.json.schema_components(types, ref_template=_REF)
         self._of = {repr(kind): schema for kind, schema in zip(types, found, strict=True)}
@@ -72,8 +73,11 @@ class _Schemas:
         return self._of[repr(kind)]
 
 
-def _is_ours(kind: Any) -> bool:
-    return kind is not None and not isinstance(kind, Raw)
+def _structs(kind: Any) -> tuple[Any, ...]:
+    """What a body is made of: one struct, or, where several are possible, each of them."""
+    if isinstance(kind, UnionType):
+        return get_args(kind)
+    return () if kind is None or isinstance(kind, Raw) else (kind,)
 
 
 def _operation(topic: Topic, route: Route, method: str, description: Description, schemas: _Schemas) -> dict[str, Any]:
@@ -154,7 +158,8 @@ def _problems(route: Route, description: Description, schemas: _Schemas) -> dict
 def _content(kind: Any, schemas: _Schemas) -> dict[str, Any]:
     if isinstance(kind, Raw):
         return {kind.media_type: {"schema": {"type": "string", "description": kind.text}}}
-    return {"application/json": {"schema": schemas.of(kind)}}
+    one, *others = (schemas.of(struct) for struct in _structs(kind))
+    return {"application/json": {"schema": {"anyOf": [one, *others]} if others else one}}
 
 
 def _version() -> str:
