@@ -155,9 +155,10 @@ def _verbs(engine: Engine, model: Counting, queue: Nudged, context_tokens: int) 
     work = JobPorts(jobs=jobs, leases=jobs, ledger=jobs, queue=queue)
     plans = Plans(replace(BASIC, daily_messages=10**9, context_tokens=context_tokens), PRO)
     rules = ChatRules(plans=plans, default_model="counting", choice=ModelChoice(scribe=""))
-    handlers = chat_handlers(ports, work, rules, clock)
+    chatting = chat_verbs(ports, work, rules, clock)
+    handlers = chat_handlers(ports, work, rules, chatting.metered_model, clock)
     return Verbs(
-        **vars(chat_verbs(ports, work, rules, clock)),
+        **vars(chatting),
         **vars(job_verbs(work, JobRules(lease_for=timedelta(seconds=60)), handlers, clock)),
     )
 

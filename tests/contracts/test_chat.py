@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from threading import Barrier
 from typing import TypeVar
 
@@ -15,12 +15,12 @@ from gemini_core.errors import Conflict, Failure, Invalid, LimitReached, NotFoun
 from gemini_core.model.chat import Message, ReplyError, Role, RoomChange, Sent, Status, Usage, day_ends
 from gemini_core.model.ids import ChatroomId, JobId, MessageId, UserId, uuid7
 from gemini_core.model.jobs import Lease
-from gemini_core.model.replies import Answer
+from gemini_core.model.replies import Answer, ModelCall
 from gemini_core.model.requests import KEY_LIVES, Once
 
 T = TypeVar("T")
 LEASE = timedelta(seconds=30)
-DONE = Answer(status=Status.COMPLETE, content="Tea.", model="gemini-test", finish_reason="stop", billed=Usage(7, 3))
+DONE = Answer(status=Status.COMPLETE, content="Tea.", model="gemini-test", finish_reason="stop", usage=Usage(7, 3))
 FAILED = Answer(status=Status.FAILED, error=ReplyError("overloaded", "Too busy.", retryable=True), give_back=True)
 
 
@@ -255,7 +255,6 @@ def test_a_reply_is_final_once_and_its_job_is_gone(world: ChatWorld) -> None:
     )  # fmt: skip
     with pytest.raises(NotFound):
         world.jobs.show(JobId(sent.reply.id))
-    assert world.usage.tokens(author, today=NOW.date(), since=NOW.date()).today == Usage(7, 3)
 
 
 def test_a_late_finisher_whose_lease_was_taken_over_stores_nothing(world: ChatWorld) -> None:
@@ -267,13 +266,9 @@ def test_a_late_finisher_whose_lease_was_taken_over_stores_nothing(world: ChatWo
     assert (late.attempt, successor.attempt) == (1, 2)
     assert world.replies.begin(late, history=10, reach=10_000) is None
     assert world.replies.finish(late, replace(FAILED, content="late"), now=NOW) is None
-    assert (
-        world.replies.try_again(late, after=timedelta(0), error="late", billed=Usage(1, 1), model="m", now=NOW) is False
-    )
     assert world.replies.finish(successor, DONE, now=NOW) is not None
     assert world.messages.show(author, room.id, sent.reply.id).content == "Tea."
     assert used(world, author) == 1
-    assert world.usage.tokens(author, today=NOW.date(), since=NOW.date()).today == Usage(7, 3)
 
 
 def test_a_failed_reply_gives_its_unit_back_exactly_once_to_its_own_day(world: ChatWorld) -> None:
@@ -308,12 +303,9 @@ def test_a_reply_that_rests_keeps_the_next_in_the_room_waiting(world: ChatWorld)
     room = world.room(author)
     first, second = send(world, author, room.id), send(world, author, room.id)
     lease = claim(world, first)
-    assert world.replies.try_again(
-        lease, after=timedelta(hours=1), error="overloaded", billed=Usage(5, 0), model="m", now=NOW
-    )
+    assert world.jobs.put_back(lease, after=timedelta(hours=1), failed=True, error="overloaded")
     assert world.jobs.due(limit=10) == []
     assert world.jobs.claim(JobId(second.reply.id), lease_for=LEASE, now=NOW) is None
-    assert world.usage.tokens(author, today=NOW.date(), since=NOW.date()).since == Usage(5, 0)
 
 
 def test_the_conversation_for_a_reply_is_what_came_before_it(world: ChatWorld) -> None:
@@ -330,6 +322,36 @@ def test_the_conversation_for_a_reply_is_what_came_before_it(world: ChatWorld) -
     assert (conversation.plan, conversation.reply.id, conversation.reply.attempt) == ("pro", last.reply.id, 1)
     assert conversation.room.system_instruction == "Be brief."
     assert world.messages.show(author, room.id, last.reply.id).status is Status.GENERATING
+
+
+# --- tokens -----------------------------------------------------------------------------------------------------------
+
+
+def call(user: UserId, usage: Usage, began: datetime = NOW) -> ModelCall:
+    id, job = uuid7(NOW), JobId(uuid7(NOW))
+    return ModelCall(id=id, job=job, user=user, model="gemini-test", began=began, usage=usage)
+
+
+def test_a_call_counts_once_with_its_latest_figures_however_often_and_late_they_are_told(world: ChatWorld) -> None:
+    user, day = world.user(), NOW.date()
+    first = call(user, Usage(7, 1))
+    later = replace(first, usage=Usage(7, 9))
+    world.usage.record([first, call(user, Usage(1, 1))])
+    at_once(20, lambda number: world.usage.record([later if number % 2 else first]))
+    assert world.usage.tokens(user, today=day, since=day).today == Usage(8, 10)
+
+
+def test_tokens_count_for_the_day_on_which_their_call_began(world: ChatWorld) -> None:
+    user, tomorrow = world.user(), day_ends(NOW)
+    world.usage.record([call(user, Usage(7, 3)), call(user, Usage(5, 2), tomorrow), call(world.user(), Usage(1, 1))])
+    totals = world.usage.tokens(user, today=tomorrow.date(), since=NOW.date())
+    assert (totals.today, totals.since) == (Usage(5, 2), Usage(12, 5))
+
+
+def test_what_is_told_of_somebody_who_is_gone_is_dropped_and_the_rest_counts(world: ChatWorld) -> None:
+    user = world.user()
+    world.usage.record([call(UserId(uuid7(NOW)), Usage(7, 3)), call(user, Usage(5, 2))])
+    assert world.usage.tokens(user, today=NOW.date(), since=NOW.date()).today == Usage(5, 2)
 
 
 # --- cancelling -------------------------------------------------------------------------------------------------------

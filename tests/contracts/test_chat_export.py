@@ -2,8 +2,10 @@
 
 from sqlalchemy import Engine
 from tests.contracts.chat_worlds import LIMITS, NOW, postgres_world
+from tests.contracts.test_chat import call
 
 from adapters.persistence.chat.export import SqlChatExport
+from gemini_core.model.chat import Usage, day_ends
 from gemini_core.model.ids import UserId
 
 
@@ -24,3 +26,21 @@ def test_a_user_gets_all_rooms_and_messages_of_their_own_and_nobody_elses(engine
     assert sorted(map(str, said)) == sorted(f"q{number}" for number in range(300))
     assert len(held["messages"]) == 600
     assert held["daily_usage"] == [{"day": NOW.date(), "used": 300}]
+
+
+def test_tokens_are_added_up_by_day_model_and_plan(engine: Engine) -> None:
+    world = postgres_world(engine)
+    ann, tomorrow = world.user("pro"), day_ends(NOW)
+    world.usage.record(
+        [
+            call(ann, Usage(7, 3)),
+            call(ann, Usage(5, 2)),
+            call(ann, Usage(1, 1), tomorrow),
+            call(world.user(), Usage(9, 9)),
+        ]
+    )
+    about = {"model": "gemini-test", "plan": "pro"}
+    assert exported(engine, ann)["tokens"] == [
+        {"day": NOW.date(), **about, "prompt_tokens": 12, "output_tokens": 5, "calls": 2},
+        {"day": tomorrow.date(), **about, "prompt_tokens": 1, "output_tokens": 1, "calls": 1},
+    ]

@@ -7,12 +7,10 @@ import pytest
 from tests.contracts.chat_worlds import LIMITS, NOW, ChatWorld, memory_world, postgres_world
 from tests.contracts.test_chat import DONE, FAILED, LEASE, at_once, claim, send
 
-from gemini_core.model.chat import Chatroom, RoomChange, Sent, Usage
+from gemini_core.model.chat import Chatroom, RoomChange, Sent
 from gemini_core.model.ids import ChatroomId, JobId, MessageId, UserId, uuid7
 from gemini_core.model.jobs import Lease, NewJob
-from gemini_core.model.notes import Cost, summary_job, title_job
-
-COST = Cost("gemini-small", Usage(11, 5))
+from gemini_core.model.notes import summary_job, title_job
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -48,10 +46,6 @@ LEASES_ORIGIN = Lease(
 )  # fmt: skip
 
 
-def spent(world: ChatWorld, user: UserId) -> Usage:
-    return world.usage.tokens(user, today=NOW.date(), since=NOW.date()).today
-
-
 def test_a_reply_leaves_its_promises_behind_when_it_is_final_and_not_before(world: ChatWorld) -> None:
     author = world.user()
     room = world.room(author, title="")
@@ -78,12 +72,11 @@ def test_a_title_is_made_from_the_first_complete_exchange_and_set_once(world: Ch
     assert (exchange.said, exchange.reply, exchange.room.id) == ("second", "Two.", room.id)
     before = world.rooms.show(author, room.id)
     lease = to_title(world, room.id)
-    owners = at_once(10, lambda _: world.notes.set_title(lease, room.id, "Numbers", COST, now=NOW))
+    owners = at_once(10, lambda _: world.notes.set_title(lease, room.id, "Numbers"))
     assert [owner for owner in owners if owner is not None] == [author]
     assert world.rooms.show(author, room.id) == replace(before, title="Numbers")
     assert world.notes.exchange(room.id) is None
-    assert spent(world, author) == Usage(7 * 2 + 11, 3 * 2 + 5)
-    assert world.notes.set_title(to_title(world, room.id), room.id, "Others", COST, now=NOW) is None
+    assert world.notes.set_title(to_title(world, room.id), room.id, "Others") is None
     assert world.rooms.show(author, room.id).title == "Numbers"
 
 
@@ -94,9 +87,8 @@ def test_a_title_that_the_user_set_stays(world: ChatWorld) -> None:
     lease = to_title(world, room.id)
     world.rooms.change(author, room.id, RoomChange(title="Mine"), now=NOW)
     assert world.notes.exchange(room.id) is None
-    assert world.notes.set_title(lease, room.id, "Not mine", COST, now=NOW) is None
+    assert world.notes.set_title(lease, room.id, "Not mine") is None
     assert world.rooms.show(author, room.id).title == "Mine"
-    assert spent(world, author) == Usage(7 + 11, 3 + 5)
 
 
 def test_notes_about_a_room_that_is_gone_end_quietly(world: ChatWorld) -> None:
@@ -107,13 +99,13 @@ def test_notes_about_a_room_that_is_gone_end_quietly(world: ChatWorld) -> None:
     world.rooms.delete(author, room.id)
     assert world.notes.exchange(room.id) is None
     assert world.notes.stretch(room.id, sent.reply.id, turns=10, reach=100) is None
-    assert world.notes.set_title(title, room.id, "Gone", COST, now=NOW) is None
-    assert list(world.notes.keep_summary(summary, room.id, sent.reply.id, "Gone.", COST, now=NOW)) == []
+    assert world.notes.set_title(title, room.id, "Gone") is None
+    assert list(world.notes.keep_summary(summary, room.id, sent.reply.id, "Gone.", now=NOW)) == []
     assert world.jobs.list_jobs(state=None, kind=None, limit=9, after=None).items == ()
 
 
 def keep(world: ChatWorld, room: Chatroom, upto: MessageId, summary: str) -> None:
-    world.notes.keep_summary(to_sum_up(world, room.id, upto), room.id, upto, summary, COST, now=NOW)
+    world.notes.keep_summary(to_sum_up(world, room.id, upto), room.id, upto, summary, now=NOW)
 
 
 def told(world: ChatWorld, author: UserId, room: Chatroom, reach: int = 10_000) -> tuple[str, list[str]]:
@@ -135,16 +127,14 @@ def test_a_summary_stands_for_the_turns_up_to_its_message(world: ChatWorld) -> N
     assert stretch is not None
     assert (stretch.summary, [turn.content for turn in stretch.turns]) == ("Counted to one.", ["two", "2"])
     assert told(world, author, room) == ("Counted to one.", ["two", "2", "now"])
-    assert spent(world, author) == Usage(7 * 2 + 11, 3 * 2 + 5)
 
 
-def test_an_empty_summary_is_counted_and_not_kept(world: ChatWorld) -> None:
+def test_an_empty_summary_is_not_kept(world: ChatWorld) -> None:
     author = world.user()
     room = world.room(author)
     sent = answered(world, author, room, "one", "1")
     keep(world, room, sent.reply.id, "")
     assert told(world, author, room) == ("", ["one", "1", "now"])
-    assert spent(world, author) == Usage(7 + 11, 3 + 5)
 
 
 def test_what_follows_from_a_summary_is_promised_with_it(world: ChatWorld) -> None:
@@ -154,9 +144,9 @@ def test_what_follows_from_a_summary_is_promised_with_it(world: ChatWorld) -> No
     job = summary_job(room.id, sent.reply.id, LEASES_ORIGIN)
     lease = promised(world, job)
     again = replace(job, after=timedelta(0))
-    assert list(world.notes.keep_summary(lease, room.id, sent.reply.id, "S", COST, now=NOW, then=[again])) == [job.id]
+    assert list(world.notes.keep_summary(lease, room.id, sent.reply.id, "S", now=NOW, then=[again])) == [job.id]
     assert world.jobs.show(job.id).attempt == 0
-    assert list(world.notes.keep_summary(lease, room.id, sent.reply.id, "late", COST, now=NOW)) == []
+    assert list(world.notes.keep_summary(lease, room.id, sent.reply.id, "late", now=NOW)) == []
 
 
 def test_a_summary_of_what_is_superseded_goes_and_an_earlier_one_counts_again(world: ChatWorld) -> None:
@@ -177,7 +167,7 @@ def test_a_summary_made_while_its_turns_were_superseded_is_not_kept(world: ChatW
     one, two = (answered(world, author, room, text, text) for text in ("one", "two"))
     lease = to_sum_up(world, room.id, two.reply.id)
     again = world.messages.redo(author, room.id, two.reply.id, None, limits=LIMITS, now=NOW)
-    world.notes.keep_summary(lease, room.id, two.reply.id, "To two.", COST, now=NOW)
+    world.notes.keep_summary(lease, room.id, two.reply.id, "To two.", now=NOW)
     begun = world.replies.begin(claim(world, again), history=10, reach=1000)
     assert begun is not None
     assert (begun.summary, [turn.content for turn in begun.turns]) == ("", ["one", "one", "two"])
@@ -193,7 +183,7 @@ def test_an_edit_racing_a_summary_leaves_none_of_what_is_superseded(world: ChatW
 
         def race(number: int, room: Chatroom = room, sent: Sent = sent, lease: Lease = lease) -> object:
             if number:
-                return world.notes.keep_summary(lease, room.id, sent.reply.id, "To one.", COST, now=NOW)
+                return world.notes.keep_summary(lease, room.id, sent.reply.id, "To one.", now=NOW)
             return world.messages.redo(author, room.id, sent.message.id, "eins", limits=LIMITS, now=NOW)
 
         again = next(outcome for outcome in at_once(2, race) if isinstance(outcome, Sent))

@@ -270,7 +270,10 @@ def test_the_ledger_is_the_sum_of_the_providers_figures_also_for_tries_that_fail
     assert [final["status"] for final in finals] == ["complete", "complete", "failed", "failed"]
     assert house.settled(room)
     told = [record for record in house.site.gemini.records if record.usage and any(t in record.text for t in texts)]
-    ledger = house.site.ask("SELECT model, prompt_tokens, output_tokens, calls FROM token_usage WHERE user_id = %s", id)
+    ledger = house.site.ask(
+        "SELECT model, sum(prompt_tokens), sum(output_tokens), count(*) FROM model_calls WHERE user_id = %s GROUP BY 1",
+        id,
+    )
     assert {row[0]: row[1:] for row in ledger} == {
         model: (
             sum(record.usage[0] for record in told if record.usage and record.model == model),
@@ -343,4 +346,4 @@ def test_an_account_deleted_in_mid_reply_leaves_nothing(house: House) -> None:
     assert until(lambda: house.site.ask("SELECT id FROM users WHERE id = %s", id) == [], within=20)
     assert house.site.ask("SELECT id FROM messages WHERE chatroom_id = %s", room) == []
     assert house.site.ask("SELECT id FROM jobs WHERE lane = %s", room) == []
-    assert house.site.ask("SELECT model FROM token_usage WHERE user_id = %s", id) == []
+    assert house.site.ask("SELECT model FROM model_calls WHERE user_id = %s", id) == []

@@ -1,6 +1,7 @@
 """Rooms, and what everything about chat in the process shares."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from datetime import date, datetime
 from typing import Any
@@ -12,6 +13,7 @@ from gemini_core.errors import Conflict, NotFound
 from gemini_core.model.chat import Chatroom, DayUsage, Message, RoomChange, Status, TokenTotals, Usage
 from gemini_core.model.ids import ChatroomId, MessageId, UserId
 from gemini_core.model.jobs import NewJob
+from gemini_core.model.replies import ModelCall
 from gemini_core.model.requests import KEY_LIVES, Once, Page, key_reused
 
 # The plan in force for a user at an instant; raises `NotFound` for no such user.
@@ -31,7 +33,7 @@ class MemoryChat:
     summaries: dict[ChatroomId, dict[MessageId, str]] = field(default_factory=dict)
     units: dict[MessageId, date] = field(default_factory=dict)
     used: dict[tuple[UserId, date], int] = field(default_factory=dict)
-    tokens: dict[tuple[UserId, date, str, str], Usage] = field(default_factory=dict)
+    calls: dict[UUID, ModelCall] = field(default_factory=dict)
     keys: dict[tuple[UserId, str], tuple[Once, datetime, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -69,12 +71,6 @@ class MemoryChat:
         if day is not None:
             self.used[owner, day] -= 1
 
-    def bill(self, user: UserId, model: str, billed: Usage | None, now: datetime) -> None:
-        """Count what the provider billed."""
-        if billed is not None:
-            key = (user, now.date(), model, self.plan_of(user, now))
-            self.tokens[key] = self.tokens.get(key, Usage()) + billed
-
     def conversation(self, room: ChatroomId, *, after: MessageId | None, upto: MessageId) -> list[Message]:
         """The current messages of a room in order."""
         messages = self.messages[room].values()
@@ -96,7 +92,7 @@ class MemoryChat:
         for room in [room.id for room in self.rooms.values() if room.user_id == user]:
             self.drop(room)
         self.used = {key: used for key, used in self.used.items() if key[0] != user}
-        self.tokens = {key: usage for key, usage in self.tokens.items() if key[0] != user}
+        self.calls = {id: call for id, call in self.calls.items() if call.user != user}
         self.keys = {key: kept for key, kept in self.keys.items() if key[0] != user}
 
 
@@ -165,11 +161,20 @@ class MemoryUsage:
 
     def tokens(self, user: UserId, *, today: date, since: date) -> TokenTotals:
         with self.chat.store.lock:
-            mine = [(key[1], usage) for key, usage in self.chat.tokens.items() if key[0] == user]
+            mine = [(call.began.date(), call.usage) for call in self.chat.calls.values() if call.user == user]
         return TokenTotals(
             sum((usage for day, usage in mine if day == today), Usage()),
             sum((usage for day, usage in mine if day >= since), Usage()),
         )
+
+    def record(self, calls: Iterable[ModelCall]) -> None:
+        with self.chat.store.lock:
+            for call in calls:
+                with suppress(NotFound):
+                    self.chat.plan_of(call.user, call.began)
+                    before = self.chat.calls.get(call.id)
+                    if before is None or call.usage.total_tokens > before.usage.total_tokens:
+                        self.chat.calls[call.id] = call
 
 
 class NoRoomListCache:

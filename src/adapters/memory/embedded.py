@@ -55,9 +55,10 @@ def chat(
     )
     work = JobPorts(jobs=jobs, leases=jobs, ledger=jobs, queue=queue)
     rules = ChatRules(plans=plans or Plans(), default_model=model, choice=ModelChoice(scribe=scribe))
-    handlers = chat_handlers(ports, work, rules, store.clock)
+    chatting = chat_verbs(ports, work, rules, store.clock)
+    handlers = chat_handlers(ports, work, rules, chatting.metered_model, store.clock)
     verbs = EmbeddedChat(
-        **vars(chat_verbs(ports, work, rules, store.clock)),
+        **vars(chatting),
         **vars(job_verbs(work, JobRules(lease_for=timedelta(seconds=15)), handlers, store.clock)),
     )
     queue.work(verbs.keep_promise)
@@ -74,5 +75,6 @@ def _tick(verbs: EmbeddedChat, queue: MemoryQueue) -> None:
         sleep(TICK)
         verbs.held_leases.renew()
         verbs.held_leases.look()
+        verbs.metered_model.record()
         due: Sequence[JobId] = verbs.due_jobs(limit=100)
         queue.nudge(*due)

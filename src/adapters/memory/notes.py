@@ -8,7 +8,7 @@ from adapters.memory.chat import MemoryChat, within
 from gemini_core.model.chat import Role, Status
 from gemini_core.model.ids import ChatroomId, JobId, MessageId, UserId
 from gemini_core.model.jobs import Lease, NewJob
-from gemini_core.model.notes import Cost, Exchange, Stretch
+from gemini_core.model.notes import Exchange, Stretch
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +29,10 @@ class MemoryNotes:
                     return Exchange(found, messages[message.reply_to].content, message.content)
         return None
 
-    def set_title(self, lease: Lease, room: ChatroomId, title: str, cost: Cost, *, now: datetime) -> UserId | None:
+    def set_title(self, lease: Lease, room: ChatroomId, title: str) -> UserId | None:
         with self.chat.store.lock:
             if self.chat.jobs.finish(lease) is None or (found := self.chat.rooms.get(room)) is None:
                 return None
-            self.chat.bill(found.user_id, cost.model, cost.usage, now)
             if found.title:
                 return None
             self.chat.rooms[room] = replace(found, title=title)
@@ -54,16 +53,14 @@ class MemoryNotes:
         room: ChatroomId,
         upto: MessageId,
         summary: str,
-        cost: Cost,
         *,
         now: datetime,
         then: Iterable[NewJob] = (),
     ) -> Sequence[JobId]:
         with self.chat.store.lock:
             nudge = self.chat.jobs.finish(lease, then=then)
-            if nudge is None or (found := self.chat.rooms.get(room)) is None:
+            if nudge is None or room not in self.chat.rooms:
                 return nudge or ()
-            self.chat.bill(found.user_id, cost.model, cost.usage, now)
             if summary and not self.chat.messages[room][upto].superseded:
                 self.chat.summaries.setdefault(room, {}).setdefault(upto, summary)
             return nudge

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from threading import Condition
 from uuid import UUID
 
 from adapters.memory.chat import MemoryChat, within
-from gemini_core.model.chat import Chatroom, Message, Status, Usage
+from gemini_core.model.chat import Chatroom, Message, Status
 from gemini_core.model.ids import ChatroomId, JobId, MessageId
 from gemini_core.model.jobs import Lease, NewJob
 from gemini_core.model.replies import Answer, Conversation, FeedEvent
@@ -53,23 +53,12 @@ class MemoryReplies:
                 completed_at=now,
                 model=answer.model or None,
                 finish_reason=answer.finish_reason,
-                usage=answer.billed,
+                usage=answer.usage,
                 error=answer.error,
             )
             if answer.give_back:
                 chat.give_back(reply.id, room.user_id)
-            chat.bill(room.user_id, answer.model, answer.billed, now)
             return nudge
-
-    def try_again(
-        self, lease: Lease, *, after: timedelta, error: str, billed: Usage | None, model: str, now: datetime
-    ) -> bool:
-        with self.chat.store.lock:
-            if not self.chat.jobs.put_back(lease, after=after, failed=True, error=error):
-                return False
-            room, _ = self._found(lease)
-            self.chat.bill(room.user_id, model, billed, now)
-            return True
 
     def _found(self, lease: Lease) -> tuple[Chatroom, Message]:
         room = self.chat.rooms[ChatroomId(lease.lane or UUID(int=0))]

@@ -8,13 +8,12 @@ from uuid import UUID
 from sqlalchemy import Engine, bindparam, select, text
 
 from adapters.persistence.chat.rows import ROOM_COLUMNS, message_of, room_of, stretch_of
-from adapters.persistence.chat.usage import bill
 from adapters.persistence.engine import transaction
 from adapters.persistence.jobs import finish_job
 from adapters.persistence.tables import chatrooms, messages
 from gemini_core.model.ids import ChatroomId, JobId, MessageId, UserId
 from gemini_core.model.jobs import Lease, NewJob
-from gemini_core.model.notes import Cost, Exchange, Stretch
+from gemini_core.model.notes import Exchange, Stretch
 
 ROOM = select(*ROOM_COLUMNS).where(chatrooms.c.id == bindparam("room"))
 FIRST_EXCHANGE = text(
@@ -61,11 +60,10 @@ class SqlNotes:
             row = connection.execute(FIRST_EXCHANGE, {"room": room}).one_or_none()
         return None if row is None else Exchange(room_of(found), row.said, row.reply)
 
-    def set_title(self, lease: Lease, room: ChatroomId, title: str, cost: Cost, *, now: datetime) -> UserId | None:
+    def set_title(self, lease: Lease, room: ChatroomId, title: str) -> UserId | None:
         with transaction(self.engine) as connection:
             if finish_job(connection, lease) is None:
                 return None
-            bill(connection, room, cost.model, cost.usage, now)
             owner = connection.execute(SET_TITLE, {"room": room, "title": title}).scalar_one_or_none()
         return None if owner is None else UserId(owner)
 
@@ -86,7 +84,6 @@ class SqlNotes:
         room: ChatroomId,
         upto: MessageId,
         summary: str,
-        cost: Cost,
         *,
         now: datetime,
         then: Iterable[NewJob] = (),
@@ -95,7 +92,6 @@ class SqlNotes:
             nudge = finish_job(connection, lease, then)
             if nudge is None:
                 return ()
-            bill(connection, room, cost.model, cost.usage, now)
             if summary:
                 connection.execute(KEEP_SUMMARY, {"room": room, "upto": upto, "summary": summary, "now": now})
         return nudge

@@ -2,18 +2,16 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Engine, bindparam, text, update
 
 from adapters.persistence.chat.rows import GIVE_BACK, PLAN, ROOM, message_of, room_of, stretch_of
-from adapters.persistence.chat.usage import bill
 from adapters.persistence.engine import transaction
-from adapters.persistence.jobs import finish_job, put_job_back
+from adapters.persistence.jobs import finish_job
 from adapters.persistence.tables import messages
-from gemini_core.model.chat import Usage
 from gemini_core.model.ids import JobId, UserId
 from gemini_core.model.jobs import Lease, NewJob
 from gemini_core.model.replies import Answer, Conversation
@@ -91,21 +89,11 @@ class SqlReplies:
             connection.execute(FINAL, {**key, **_final(answer, now)})
             if answer.give_back:
                 connection.execute(GIVE_BACK, key)
-            bill(connection, lease.lane, answer.model, answer.billed, now)
             return nudge
-
-    def try_again(
-        self, lease: Lease, *, after: timedelta, error: str, billed: Usage | None, model: str, now: datetime
-    ) -> bool:
-        with transaction(self.engine) as connection:
-            if not put_job_back(connection, lease, after=after, failed=True, error=error):
-                return False
-            bill(connection, lease.lane, model, billed, now)
-            return True
 
 
 def _final(answer: Answer, now: datetime) -> dict[str, Any]:
-    error, usage = answer.error, answer.billed
+    error, usage = answer.error, answer.usage
     return {
         "new_status": answer.status,
         "new_content": answer.content,

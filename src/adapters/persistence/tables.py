@@ -268,16 +268,18 @@ daily_usage = Table(
     Column("used", Integer, CheckConstraint("used >= 0", name="used"), nullable=False),
 )
 
-token_usage = Table(
-    "token_usage",
+# The ledger: what each call to the model cost, under the lease with which it was made.
+model_calls = Table(
+    "model_calls",
     metadata,
     Column("user_id", Uuid, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
     Column("day", Date, primary_key=True),
-    Column("model", Text, primary_key=True),
-    Column("plan", Text, primary_key=True),
-    Column("prompt_tokens", BigInteger, nullable=False),
-    Column("output_tokens", BigInteger, nullable=False),
-    Column("calls", Integer, nullable=False),
+    Column("id", Uuid, primary_key=True),
+    Column("job_id", Uuid, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("plan", Text, nullable=False),
+    Column("prompt_tokens", Integer, nullable=False),
+    Column("output_tokens", Integer, nullable=False),
 )
 
 idempotency_keys = Table(

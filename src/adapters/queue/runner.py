@@ -38,6 +38,7 @@ class Runner:
             for seconds, deed in (
                 (LOOK_EVERY, core.held_leases.look),
                 (renew_every, core.held_leases.renew),
+                (renew_every, core.metered_model.record),
                 (SWEEP_EVERY, self._sweep),
             )
         ]

@@ -67,15 +67,16 @@ def build(ports: Ports, policy: Policy) -> Core:
     ending = end_billing(ports.billing, policy.billing, clock)
     before: tuple[Callable[[UserId], None], ...] = (ending, ports.chat.attachments.drop)
     accounts = replace(ports.accounts, before_erasing=(*before, *ports.accounts.before_erasing))
+    chat = chat_verbs(ports.chat, jobs, policy.chat, clock)
     handlers = {
         **account_handlers(accounts, jobs, policy.accounts, clock),
-        **chat_handlers(ports.chat, jobs, policy.chat, clock),
+        **chat_handlers(ports.chat, jobs, policy.chat, chat.metered_model, clock),
         **billing_handlers(ports.billing, jobs, policy.billing, clock),
     }
     return Core(
         clock=clock,
         **vars(account_verbs(accounts, jobs, policy.accounts, clock)),
-        **vars(chat_verbs(ports.chat, jobs, policy.chat, clock)),
+        **vars(chat),
         **vars(billing_verbs(ports.billing, jobs, policy.billing, accounts.audit, clock)),
         **vars(job_verbs(jobs, policy.jobs, handlers, clock)),
     )

@@ -28,6 +28,7 @@ from gemini_core.use_cases.jobs import Deed, Handler
 from gemini_core.use_cases.notes import MakeTitle, Scribe, SumUp
 from gemini_core.use_cases.replies.answering import AnswerMessage, ModelChoice
 from gemini_core.use_cases.replies.following import FollowReply
+from gemini_core.use_cases.replies.metering import MeteredModel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +75,7 @@ class ChatVerbs:
     cancel_reply: CancelReply
     search_messages: SearchMessages
     show_usage: ShowUsage
+    metered_model: MeteredModel
 
 
 def chat_verbs(ports: ChatPorts, jobs: JobPorts, rules: ChatRules, clock: Clock) -> ChatVerbs:
@@ -96,20 +98,23 @@ def chat_verbs(ports: ChatPorts, jobs: JobPorts, rules: ChatRules, clock: Clock)
         cancel_reply=CancelReply(ports.messages, ports.feed, jobs.queue, clock),
         search_messages=SearchMessages(ports.search),
         show_usage=ShowUsage(ports.usage, plans, clock),
+        metered_model=MeteredModel(ports.llm, ports.usage, clock),
     )
 
 
-def chat_handlers(ports: ChatPorts, jobs: JobPorts, rules: ChatRules, clock: Clock) -> Mapping[str, Handler]:
+def chat_handlers(
+    ports: ChatPorts, jobs: JobPorts, rules: ChatRules, model: MeteredModel, clock: Clock
+) -> Mapping[str, Handler]:
     """Who keeps the promises of chat."""
-    scribe = Scribe(ports.llm, rules.choice.scribe)
+    scribe = Scribe(model, rules.choice.scribe)
     return {
-        TITLE_JOB: MakeTitle(ports.notes, jobs.jobs, scribe, ports.room_lists, clock),
+        TITLE_JOB: MakeTitle(ports.notes, jobs.jobs, scribe, ports.room_lists),
         SUMMARY_JOB: SumUp(ports.notes, jobs.jobs, scribe, clock),
         DROP_FILES: Deed(jobs.jobs, DropFiles(ports.attachments)),
         "reply": AnswerMessage(
             ports.replies,
             jobs.jobs,
-            ports.llm,
+            model,
             ports.feed,
             rules.plans,
             _attachments(ports, rules),

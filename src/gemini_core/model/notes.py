@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import uuid5
 
-from gemini_core.model.chat import Chatroom, Message, Role, Usage
+from gemini_core.model.chat import Chatroom, Message, Role
 from gemini_core.model.ids import ChatroomId, JobId, MessageId
 from gemini_core.model.jobs import Lease, NewJob
 
@@ -46,14 +46,6 @@ class Stretch:
     room: Chatroom
     summary: str
     turns: tuple[Message, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What a note cost. `usage` None: nothing was billed."""
-
-    model: str = ""
-    usage: Usage | None = None
 
 
 def title_job(room: ChatroomId, because: Lease) -> NewJob:

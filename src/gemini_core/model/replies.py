@@ -1,11 +1,13 @@
 """How a reply is made: what the model is asked, what comes back, and where a follower of it is."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
+from uuid import UUID
 
 from gemini_core.model.attachments import File
 from gemini_core.model.chat import Chatroom, Message, ReplyError, Role, Status, Usage
-from gemini_core.model.ids import UserId
+from gemini_core.model.ids import JobId, UserId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,14 +27,14 @@ class Conversation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """How a reply ends. `billed`: what this try cost, also when it failed; `give_back`: the unit of the day returns."""
+    """How a reply ends. `usage`: of this try, also when it failed; `give_back`: the unit of the day returns."""
 
     status: Status
     content: str = ""
     model: str = ""
     finish_reason: str | None = None
     error: ReplyError | None = None
-    billed: Usage | None = None
+    usage: Usage | None = None
     give_back: bool = False
 
 
@@ -125,6 +127,22 @@ class Piece:
     usage: Usage | None = None
     finish_reason: str | None = None
     model: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCall:
+    """What one call to the model has cost so far, whatever becomes of its answer.
+
+    `id`: of the lease under which it was made. `job`: what it was made for; a reply's job has the reply's id.
+    `model`: who answers, or was asked. The figures of a call only grow; they count for the day on which it `began`.
+    """
+
+    id: UUID
+    job: JobId
+    user: UserId
+    model: str
+    began: datetime
+    usage: Usage = Usage()
 
 
 class ModelFailure(Exception):

@@ -8,6 +8,7 @@ from gemini_core.model.attachments import Attachment
 from gemini_core.model.chat import Chatroom, DayUsage, Hit, Message, RoomChange, Sent, TokenTotals
 from gemini_core.model.ids import ChatroomId, JobId, MessageId, UserId
 from gemini_core.model.jobs import NewJob
+from gemini_core.model.replies import ModelCall
 from gemini_core.model.requests import Once, Page
 
 
@@ -137,6 +138,13 @@ class UsageRepo(Protocol):
 
     def tokens(self, user: UserId, *, today: date, since: date) -> TokenTotals:
         """Tokens of one UTC day, and of all days from `since` on."""
+        ...
+
+    def record(self, calls: Iterable[ModelCall]) -> None:
+        """Write down what calls have cost so far: once for each, however often and in whatever order it is told.
+
+        A call counts for the plan in force when it began. What a user spent who is gone is gone too.
+        """
         ...
 
 

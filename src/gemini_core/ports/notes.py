@@ -6,7 +6,7 @@ from typing import Protocol
 
 from gemini_core.model.ids import ChatroomId, JobId, MessageId, UserId
 from gemini_core.model.jobs import Lease, NewJob
-from gemini_core.model.notes import Cost, Exchange, Stretch
+from gemini_core.model.notes import Exchange, Stretch
 
 
 class NoteRepo(Protocol):
@@ -16,8 +16,8 @@ class NoteRepo(Protocol):
         """The first complete exchange of a room that has no title; None if it is gone, or has one."""
         ...
 
-    def set_title(self, lease: Lease, room: ChatroomId, title: str, cost: Cost, *, now: datetime) -> UserId | None:
-        """In one transaction: the job is done, its cost counted, the room has the title unless it got one meanwhile.
+    def set_title(self, lease: Lease, room: ChatroomId, title: str) -> UserId | None:
+        """In one transaction: the job is done, and the room has the title unless it got one meanwhile.
 
         The owner, if the room's title is changed now; None if not, or if the lease was lost: then nothing was stored.
         """
@@ -36,12 +36,11 @@ class NoteRepo(Protocol):
         room: ChatroomId,
         upto: MessageId,
         summary: str,
-        cost: Cost,
         *,
         now: datetime,
         then: Iterable[NewJob] = (),
     ) -> Sequence[JobId]:
-        """In one transaction: the job is done, its cost counted, the summary kept unless `upto` is superseded by now.
+        """In one transaction: the job is done, and the summary kept unless `upto` is superseded by now.
 
         An empty summary is not kept. Returns the jobs worth a nudge. Nothing is stored if the lease was lost.
         """

@@ -1,10 +1,9 @@
 """What making and following replies needs of the world. `ReplyRepo` raises `Unavailable` while its store is away."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Protocol
 
-from gemini_core.model.chat import Usage
 from gemini_core.model.ids import JobId, MessageId
 from gemini_core.model.jobs import Lease, NewJob
 from gemini_core.model.replies import Answer, Conversation, FeedEvent, Piece, Prompt, Timeouts
@@ -24,18 +23,12 @@ class ReplyRepo(Protocol):
     def finish(
         self, lease: Lease, answer: Answer, *, now: datetime, then: Iterable[NewJob] = ()
     ) -> Sequence[JobId] | None:
-        """In one transaction: the reply is final, its job is gone, its unit is kept or given back, its tokens counted.
+        """In one transaction: the reply is final, its job is gone, its unit is kept or given back.
 
         What follows from it is written down.
 
         Returns the jobs worth a nudge (the next in the room); None if the lease was lost: then nothing was stored.
         """
-        ...
-
-    def try_again(
-        self, lease: Lease, *, after: timedelta, error: str, billed: Usage | None, model: str, now: datetime
-    ) -> bool:
-        """The try failed; the job rests. What was billed for it is counted. False if the lease was lost."""
         ...
 
 

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from gemini_core.model.chat import Role
+from gemini_core.model.chat import Chatroom, Role
 from gemini_core.model.ids import ChatroomId, JobId, MessageId
 from gemini_core.model.jobs import Lease
 from gemini_core.model.notes import (
     LONGEST_SUMMARY,
     SUMMARY_INSTRUCTION,
     TITLE_INSTRUCTION,
-    Cost,
     exchange_told,
     first_words,
     stretch_told,
@@ -25,8 +24,8 @@ from gemini_core.ports.chat import RoomListCache
 from gemini_core.ports.clock import Clock
 from gemini_core.ports.jobs import JobRepo
 from gemini_core.ports.notes import NoteRepo
-from gemini_core.ports.replies import LLMClient
 from gemini_core.use_cases.jobs import Stop
+from gemini_core.use_cases.replies.metering import MeteredModel
 
 log = logging.getLogger(__name__)
 
@@ -37,28 +36,26 @@ REACH = 128_000
 
 @dataclass(frozen=True, slots=True)
 class Scribe:
-    """A model that writes notes. `model` empty: the room's own; None: no model does."""
+    """A model that writes notes. `name` empty: the room's own; None: no model does."""
 
-    llm: LLMClient
-    model: str | None = None
+    model: MeteredModel
+    name: str | None = None
     timeouts: Timeouts = Timeouts(first=20, between=20, total=60)
 
-    def write(self, instruction: str, told: str, rooms_own: str, stop: Stop) -> tuple[str, Cost]:
-        """The text, and what it cost. No text where the model fails, or was stopped."""
-        if self.model is None:
-            return "", Cost()
-        model, usage, parts, whole = self.model or rooms_own, None, [], False
-        prompt = Prompt(model, instruction, (Turn(Role.USER, told),))
+    def write(self, instruction: str, told: str, room: Chatroom, lease: Lease, stop: Stop) -> str:
+        """The text. None where the model fails, or was stopped."""
+        if self.name is None:
+            return ""
+        prompt, parts, whole = Prompt(self.name or room.model, instruction, (Turn(Role.USER, told),)), [], False
         try:
-            for piece in self.llm.stream(prompt, timeouts=self.timeouts, stopped=stop):
-                model, usage = piece.model or model, piece.usage or usage
+            for piece in self.model.stream(prompt, lease, room.user_id, timeouts=self.timeouts, stopped=stop):
                 whole = piece.finish_reason == "stop"
                 parts.append(piece.text)
         except ModelFailure as failure:
-            usage, whole = failure.usage or usage, False
+            whole = False
             log.warning("no note written", extra={"code": failure.error.code, "why": failure.operator_detail})
         text = "".join(parts).replace("\0", "").encode("utf-8", "ignore").decode()
-        return text.strip() if whole else "", Cost(model, usage)
+        return text.strip() if whole else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +66,6 @@ class MakeTitle:
     jobs: JobRepo
     scribe: Scribe
     cache: RoomListCache
-    clock: Clock
 
     def work(self, lease: Lease, stop: Stop) -> Sequence[JobId]:
         """One call to the scribe, and one transaction."""
@@ -77,11 +73,11 @@ class MakeTitle:
         exchange = self.notes.exchange(room)
         if exchange is None:
             return self.jobs.finish(lease) or ()
-        text, cost = self.scribe.write(TITLE_INSTRUCTION, exchange_told(exchange), exchange.room.model, stop)
+        text = self.scribe.write(TITLE_INSTRUCTION, exchange_told(exchange), exchange.room, lease, stop)
         if stop.handing_back and not text:
             return _handed_back(self.jobs, lease)
         title = title_of(text) or first_words(exchange.said)
-        owner = self.notes.set_title(lease, room, title, cost, now=self.clock.now())
+        owner = self.notes.set_title(lease, room, title)
         if owner is not None:
             self.cache.changed(owner)
         return ()
@@ -107,15 +103,13 @@ class SumUp:
         stretch = self.notes.stretch(room, upto, turns=MOST_TURNS, reach=REACH)
         if stretch is None:
             return self.jobs.finish(lease) or ()
-        text, cost = self.scribe.write(SUMMARY_INSTRUCTION, stretch_told(stretch), stretch.room.model, stop)
+        text = self.scribe.write(SUMMARY_INSTRUCTION, stretch_told(stretch), stretch.room, lease, stop)
         if stop.handing_back and not text:
             return _handed_back(self.jobs, lease)
         so_far = stretch.turns[-1].id
         # Without a text there is nothing to go on from: a later reply asks for a summary again.
         then = [summary_job(room, upto, lease)] if text and so_far < upto else []
-        return self.notes.keep_summary(
-            lease, room, so_far, text[:LONGEST_SUMMARY], cost, now=self.clock.now(), then=then
-        )
+        return self.notes.keep_summary(lease, room, so_far, text[:LONGEST_SUMMARY], now=self.clock.now(), then=then)
 
     def give_up(self, lease: Lease, error: str) -> Sequence[JobId]:
         """A later reply in the room asks for a summary again; older turns are left out meanwhile."""

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BindParameter, bindparam, select, tuple_
+from sqlalchemy import BindParameter, bindparam, func, select, tuple_
 
 from adapters.persistence.chat.rows import MESSAGE_COLUMNS, ROOM_COLUMNS
 from adapters.persistence.engine import Engine, statement
-from adapters.persistence.tables import chatrooms, daily_usage, messages, token_usage
+from adapters.persistence.tables import chatrooms, daily_usage, messages, model_calls
 from gemini_core.model.ids import UserId
 
 OWNER: BindParameter[Any] = bindparam("owner")
@@ -26,7 +26,18 @@ MESSAGES = (
     .limit(PAGE)
 )
 DAYS = select(daily_usage.c.day, daily_usage.c.used).where(daily_usage.c.user_id == OWNER).order_by(daily_usage.c.day)
-TOKENS = select(*token_usage.c).where(token_usage.c.user_id == OWNER).order_by(token_usage.c.day)
+SPENT_ON = (model_calls.c.day, model_calls.c.model, model_calls.c.plan)
+TOKENS = (
+    select(
+        *SPENT_ON,
+        func.sum(model_calls.c.prompt_tokens).label("prompt_tokens"),
+        func.sum(model_calls.c.output_tokens).label("output_tokens"),
+        func.count().label("calls"),
+    )
+    .where(model_calls.c.user_id == OWNER)
+    .group_by(*SPENT_ON)
+    .order_by(*SPENT_ON)
+)
 
 
 @dataclass(frozen=True, slots=True)

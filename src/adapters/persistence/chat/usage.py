@@ -1,16 +1,18 @@
 """Units and tokens in PostgreSQL."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
-from uuid import UUID
+from typing import Any
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Engine, text
 
 from adapters.persistence.chat.rows import PLAN
 from adapters.persistence.engine import statement
 from gemini_core.errors import NotFound
 from gemini_core.model.chat import DayUsage, TokenTotals, Usage
 from gemini_core.model.ids import UserId
+from gemini_core.model.replies import ModelCall
 
 DAY_USAGE = text(
     f"""
@@ -18,13 +20,15 @@ DAY_USAGE = text(
     FROM users u LEFT JOIN daily_usage d ON d.user_id = u.id AND d.day = :day WHERE u.id = :user_id
     """  # noqa: S608
 )
-BILL = text(
+# The user is locked, so that whoever erases one leaves nothing behind, and nothing fails for it.
+RECORD = text(
     f"""
-    INSERT INTO token_usage AS t (user_id, day, model, plan, prompt_tokens, output_tokens, calls)
-    SELECT r.user_id, :day, :model, {PLAN}, :prompt_tokens, :output_tokens, 1
-    FROM chatrooms r JOIN users u ON u.id = r.user_id WHERE r.id = :room
-    ON CONFLICT (user_id, day, model, plan) DO UPDATE SET prompt_tokens = t.prompt_tokens + excluded.prompt_tokens,
-        output_tokens = t.output_tokens + excluded.output_tokens, calls = t.calls + 1
+    INSERT INTO model_calls AS c (user_id, day, id, job_id, model, plan, prompt_tokens, output_tokens)
+    SELECT u.id, :day, :id, :job, :model, {PLAN}, :prompt_tokens, :output_tokens
+    FROM users u WHERE u.id = :user_id FOR KEY SHARE
+    ON CONFLICT (user_id, day, id) DO UPDATE SET model = excluded.model,
+        prompt_tokens = excluded.prompt_tokens, output_tokens = excluded.output_tokens
+    WHERE excluded.prompt_tokens + excluded.output_tokens > c.prompt_tokens + c.output_tokens
     """  # noqa: S608
 )
 TOKENS = text(
@@ -32,7 +36,7 @@ TOKENS = text(
     SELECT coalesce(sum(prompt_tokens) FILTER (WHERE day = :today), 0)::bigint AS prompt_today,
         coalesce(sum(output_tokens) FILTER (WHERE day = :today), 0)::bigint AS output_today,
         coalesce(sum(prompt_tokens), 0)::bigint AS prompt, coalesce(sum(output_tokens), 0)::bigint AS output
-    FROM token_usage WHERE user_id = :user_id AND day >= :since
+    FROM model_calls WHERE user_id = :user_id AND day >= :since
     """
 )
 
@@ -55,9 +59,19 @@ class SqlUsage:
             row = connection.execute(TOKENS, {"user_id": user, "today": today, "since": since}).one()
         return TokenTotals(Usage(row.prompt_today, row.output_today), Usage(row.prompt, row.output))
 
+    def record(self, calls: Iterable[ModelCall]) -> None:
+        with statement(self.engine) as connection:
+            connection.execute(RECORD, [_row(call) for call in calls])
 
-def bill(connection: Connection, room: UUID | None, model: str, billed: Usage | None, now: datetime) -> None:
-    """Count what the provider billed for a room, in the caller's transaction."""
-    if billed is not None:
-        values = {"prompt_tokens": billed.prompt_tokens, "output_tokens": billed.output_tokens}
-        connection.execute(BILL, {"room": room, "day": now.date(), "now": now, "model": model, **values})
+
+def _row(call: ModelCall) -> dict[str, Any]:
+    return {
+        "user_id": call.user,
+        "day": call.began.date(),
+        "now": call.began,
+        "id": call.id,
+        "job": call.job,
+        "model": call.model,
+        "prompt_tokens": call.usage.prompt_tokens,
+        "output_tokens": call.usage.output_tokens,
+    }

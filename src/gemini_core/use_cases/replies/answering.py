@@ -17,9 +17,10 @@ from gemini_core.model.notes import summary_job, title_job
 from gemini_core.model.replies import Answer, Conversation, ModelFailure, Timeouts
 from gemini_core.ports.clock import Clock
 from gemini_core.ports.jobs import JobRepo
-from gemini_core.ports.replies import LLMClient, ReplyFeed, ReplyRepo
+from gemini_core.ports.replies import ReplyFeed, ReplyRepo
 from gemini_core.use_cases.chat.attachments import Attachments
 from gemini_core.use_cases.jobs import Stop
+from gemini_core.use_cases.replies.metering import MeteredModel
 
 T = TypeVar("T")
 
@@ -72,7 +73,7 @@ class AnswerMessage:
 
     replies: ReplyRepo
     jobs: JobRepo
-    llm: LLMClient
+    model: MeteredModel
     feed: ReplyFeed
     plans: Plans
     attachments: Attachments
@@ -111,7 +112,8 @@ class AnswerMessage:
 
         tokens = self._tokens(conversation.plan)
         prompt = prompt_for(conversation, model=draft.model, context_tokens=tokens, files=files)
-        for piece in self.llm.stream(prompt, timeouts=self._timeouts(lease), stopped=stop):
+        timeouts, payer = self._timeouts(lease), conversation.user_id
+        for piece in self.model.stream(prompt, lease, payer, timeouts=timeouts, stopped=stop):
             draft.model = piece.model or draft.model
             draft.usage = piece.usage or draft.usage
             draft.finish_reason = piece.finish_reason or draft.finish_reason
@@ -142,19 +144,13 @@ class AnswerMessage:
         return Timeouts(limits.first, limits.between, max(limits.total - spent, limits.first))
 
     def _failed(self, lease: Lease, failure: ModelFailure, draft: _Draft, stop: Stop) -> Sequence[JobId]:
-        error, now = failure.error, self.clock.now()
-        billed = failure.usage or draft.usage
+        error = failure.error
         level = logging.ERROR if error.code == "provider_misconfigured" else logging.WARNING
         log.log(level, "model failed", extra={"code": error.code, "model": draft.model, "why": failure.operator_detail})
         pause = self._pause(lease, failure)
         if pause is not None:
             again = timedelta(seconds=pause)
-            self._patiently(
-                stop,
-                lambda: self.replies.try_again(
-                    lease, after=again, error=error.code, billed=billed, model=draft.model, now=now
-                ),
-            )
+            self._patiently(stop, lambda: self.jobs.put_back(lease, after=again, failed=True, error=error.code))
             return () if pause else (lease.id,)
         return self._finish(
             lease,
@@ -163,7 +159,7 @@ class AnswerMessage:
                 model=draft.model,
                 finish_reason=failure.reason,
                 error=error,
-                billed=billed,
+                usage=failure.usage or draft.usage,
                 give_back=True,
             ),
             stop,
@@ -208,7 +204,7 @@ def _complete(draft: _Draft) -> Answer:
         content=draft.text,
         model=draft.model,
         finish_reason=draft.finish_reason,
-        billed=draft.usage,
+        usage=draft.usage,
     )
 
 
@@ -217,7 +213,7 @@ def _cancelled(draft: _Draft) -> Answer:
         status=Status.CANCELLED,
         content=draft.text,
         model=draft.model if draft.parts else "",
-        billed=draft.usage,
+        usage=draft.usage,
         give_back=not draft.parts,
     )
 

@@ -124,16 +124,17 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="daily_usage_user_id_fkey", ondelete="CASCADE"),
     )
     op.create_table(
-        "token_usage",
+        "model_calls",
         sa.Column("user_id", sa.Uuid, nullable=False),
         sa.Column("day", sa.Date, nullable=False),
+        sa.Column("id", sa.Uuid, nullable=False),
+        sa.Column("job_id", sa.Uuid, nullable=False),
         sa.Column("model", sa.Text, nullable=False),
         sa.Column("plan", sa.Text, nullable=False),
-        sa.Column("prompt_tokens", sa.BigInteger, nullable=False),
-        sa.Column("output_tokens", sa.BigInteger, nullable=False),
-        sa.Column("calls", sa.Integer, nullable=False),
-        sa.PrimaryKeyConstraint("user_id", "day", "model", "plan", name="token_usage_pkey"),
-        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="token_usage_user_id_fkey", ondelete="CASCADE"),
+        sa.Column("prompt_tokens", sa.Integer, nullable=False),
+        sa.Column("output_tokens", sa.Integer, nullable=False),
+        sa.PrimaryKeyConstraint("user_id", "day", "id", name="model_calls_pkey"),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="model_calls_user_id_fkey", ondelete="CASCADE"),
     )
     op.create_table(
         "idempotency_keys",
@@ -149,5 +150,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in ("idempotency_keys", "token_usage", "daily_usage", "summaries", "messages", "chatrooms", "jobs"):
+    for table in ("idempotency_keys", "model_calls", "daily_usage", "summaries", "messages", "chatrooms", "jobs"):
         op.drop_table(table)

@@ -1,0 +1,74 @@
+"""What the model costs."""
+
+import logging
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field, replace
+from threading import Lock
+from uuid import UUID
+
+from gemini_core.errors import Unavailable
+from gemini_core.model.chat import Usage
+from gemini_core.model.ids import UserId
+from gemini_core.model.jobs import Lease
+from gemini_core.model.replies import ModelCall, ModelFailure, Piece, Prompt, Timeouts
+from gemini_core.ports.chat import UsageRepo
+from gemini_core.ports.clock import Clock
+from gemini_core.ports.replies import LLMClient
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class MeteredModel:
+    """Whatever the provider reports of a call is on record: while the call goes on, and however it ends.
+
+    It was spent whether or not its reply may be stored. What cannot be recorded now is recorded later.
+    """
+
+    llm: LLMClient
+    usage: UsageRepo
+    clock: Clock
+    _news: dict[UUID, ModelCall] = field(default_factory=dict)
+    _lock: Lock = field(default_factory=Lock)
+
+    def stream(
+        self, prompt: Prompt, lease: Lease, payer: UserId, *, timeouts: Timeouts, stopped: Callable[[], bool]
+    ) -> Iterator[Piece]:
+        """As `LLMClient.stream`. A lease is good for one call."""
+        call = ModelCall(id=lease.token, job=lease.id, user=payer, model=prompt.model, began=self.clock.now())
+        try:
+            # Two generators, so that a call that is left is closed before it is recorded.
+            yield from self._heard(call, self.llm.stream(prompt, timeouts=timeouts, stopped=stopped))
+        finally:
+            try:
+                self._record([call.id])
+            except Unavailable:
+                log.warning("tokens not on record yet", extra={"call": str(call.id)})
+
+    def record(self) -> None:
+        """Put on record what was reported meanwhile; to be called every few seconds. Raises `Unavailable`."""
+        self._record(list(self._news))
+
+    def _heard(self, call: ModelCall, pieces: Iterator[Piece]) -> Iterator[Piece]:
+        try:
+            for piece in pieces:
+                self._note(call := replace(call, model=piece.model or call.model), piece.usage)
+                yield piece
+        except ModelFailure as failure:
+            self._note(call, failure.usage)
+            raise
+
+    def _note(self, call: ModelCall, usage: Usage | None) -> None:
+        if usage is not None:
+            with self._lock:
+                self._news[call.id] = replace(call, usage=usage)
+
+    def _record(self, ids: Collection[UUID]) -> None:
+        with self._lock:
+            calls = [self._news[id] for id in ids if id in self._news]
+        if calls:
+            self.usage.record(calls)
+        with self._lock:
+            for call in calls:
+                if self._news.get(call.id) is call:
+                    del self._news[call.id]

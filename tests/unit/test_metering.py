@@ -1,0 +1,112 @@
+"""Whatever the provider reports of a call is on record, however the call ends."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from threading import Event
+
+import pytest
+
+from adapters.memory.chat import MemoryChat, MemoryUsage
+from adapters.memory.jobs import MemoryJobs
+from adapters.memory.model import ScriptedModel
+from adapters.memory.store import MemoryStore, SystemClock
+from gemini_core.errors import Unavailable
+from gemini_core.model.chat import ReplyError, Role, Usage
+from gemini_core.model.ids import JobId, UserId, uuid7
+from gemini_core.model.jobs import Lease
+from gemini_core.model.replies import ModelCall, ModelFailure, Piece, Prompt, Timeouts, Turn
+from gemini_core.use_cases.replies.metering import MeteredModel
+
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+ANN = UserId(uuid7(NOON))
+PROMPT = Prompt("gemini-test", "", (Turn(Role.USER, "hello"),))
+BUSY = ModelFailure(ReplyError("overloaded", "Too busy.", retryable=True))
+LEASE = Lease(
+    id=JobId(uuid7(NOON)), kind="reply", args={}, lane=None, token=uuid7(NOON), attempt=1, failures=0, trying_since=NOON
+)
+
+
+@dataclass(frozen=True)
+class Ledger(MemoryUsage):
+    """May be away. Everybody is known to it."""
+
+    chat: MemoryChat = field(default_factory=lambda: memory(MemoryStore()))
+    away: Event = field(default_factory=Event)
+
+    def record(self, calls: Iterable[ModelCall]) -> None:
+        if self.away.is_set():
+            raise Unavailable("away")
+        MemoryUsage.record(self, calls)
+
+    @property
+    def told(self) -> list[tuple[str, Usage]]:
+        return [(call.model, call.usage) for call in self.chat.calls.values()]
+
+
+def memory(store: MemoryStore) -> MemoryChat:
+    return MemoryChat(store, MemoryJobs(store), lambda user, now: "basic")
+
+
+def metered(ledger: Ledger, *pieces: Piece | ModelFailure) -> MeteredModel:
+    return MeteredModel(ScriptedModel([pieces]), ledger, SystemClock())
+
+
+def listen(model: MeteredModel) -> Iterator[Piece]:
+    return model.stream(PROMPT, LEASE, ANN, timeouts=Timeouts(), stopped=Event().is_set)
+
+
+def test_a_call_that_is_complete_is_on_record_with_its_last_figures_and_who_answered() -> None:
+    ledger = Ledger()
+    pieces = [Piece("Tea", Usage(5, 1)), Piece(".", Usage(5, 2), "stop", model="gemini-test-001")]
+    assert list(listen(metered(ledger, *pieces))) == pieces
+    (call,) = ledger.chat.calls.values()
+    assert (call.id, call.job, call.user) == (LEASE.token, LEASE.id, ANN)
+    assert ledger.told == [("gemini-test-001", Usage(5, 2))]
+
+
+@pytest.mark.parametrize("usage", [None, Usage(5, 9)], ids=["said before", "said with the failure"])
+def test_a_call_that_fails_is_on_record(usage: Usage | None) -> None:
+    ledger = Ledger()
+    failure = ModelFailure(BUSY.error, usage=usage)
+    with pytest.raises(ModelFailure):
+        list(listen(metered(ledger, Piece("Tea", Usage(5, 1)), failure)))
+    assert ledger.told == [("gemini-test", usage or Usage(5, 1))]
+
+
+def test_a_call_that_is_left_before_its_end_is_on_record() -> None:
+    ledger = Ledger()
+    pieces = listen(metered(ledger, Piece("Tea", Usage(5, 1)), Piece(".", Usage(5, 2), "stop")))
+    assert next(pieces).text == "Tea"
+    assert ledger.told == []
+    del pieces
+    assert ledger.told == [("gemini-test", Usage(5, 1))]
+
+
+def test_a_call_that_goes_on_is_on_record_as_far_as_it_was_reported() -> None:
+    ledger = Ledger()
+    model = metered(ledger, *(Piece("Tea ", Usage(5, count)) for count in (1, 2, 3)))
+    pieces = listen(model)
+    for count in (1, 2):
+        next(pieces)
+        model.record()
+        assert ledger.told == [("gemini-test", Usage(5, count))]
+
+
+def test_what_cannot_be_recorded_at_the_end_is_recorded_later() -> None:
+    ledger = Ledger()
+    ledger.away.set()
+    model = metered(ledger, Piece("Tea.", Usage(5, 1), "stop"))
+    assert [piece.text for piece in listen(model)] == ["Tea."]
+    with pytest.raises(Unavailable):
+        model.record()
+    ledger.away.clear()
+    model.record()
+    assert ledger.told == [("gemini-test", Usage(5, 1))]
+
+
+def test_a_call_of_which_nothing_was_reported_is_not_on_record() -> None:
+    ledger = Ledger()
+    with pytest.raises(ModelFailure):
+        list(listen(metered(ledger, Piece("Tea"), BUSY)))
+    assert ledger.told == []
