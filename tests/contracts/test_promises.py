@@ -11,10 +11,12 @@ from adapters.memory.attachments import MemoryAttachments
 from adapters.memory.chat import NoRoomListCache
 from adapters.memory.store import SystemClock
 from gemini_core.model.billing.plans import Plans
+from gemini_core.model.events import NOBODY
 from gemini_core.model.ids import JobId
 from gemini_core.ports.jobs import JobLedger
 from gemini_core.use_cases.chat.attachments import Attachments
 from gemini_core.use_cases.chat.messages import SendMessage
+from gemini_core.use_cases.events import TellLimit
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,15 @@ def test_whoever_is_told_of_a_job_finds_it(world: ChatWorld, queue: HastyWorkers
     author = world.user()
     room = world.room(author)
     attachments = Attachments(MemoryAttachments(), world.usage, Plans())
-    send = SendMessage(world.messages, queue, NoRoomListCache(), Plans(), attachments, SystemClock())
+    send = SendMessage(
+        world.messages,
+        queue,
+        NoRoomListCache(),
+        Plans(),
+        attachments,
+        SystemClock(),
+        TellLimit(world.usage, NOBODY),
+    )
     send(author, room.id, "hello", key="k")
     send(author, room.id, "hello", key="k")
     assert queue.found == ["reply", "reply"]

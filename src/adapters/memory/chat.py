@@ -33,6 +33,7 @@ class MemoryChat:
     summaries: dict[ChatroomId, dict[MessageId, str]] = field(default_factory=dict)
     units: dict[MessageId, date] = field(default_factory=dict)
     used: dict[tuple[UserId, date], int] = field(default_factory=dict)
+    refused: set[tuple[UserId, date]] = field(default_factory=set)
     calls: dict[UUID, ModelCall] = field(default_factory=dict)
     keys: dict[tuple[UserId, str], tuple[Once, datetime, Any]] = field(default_factory=dict)
 
@@ -92,6 +93,7 @@ class MemoryChat:
         for room in [room.id for room in self.rooms.values() if room.user_id == user]:
             self.drop(room)
         self.used = {key: used for key, used in self.used.items() if key[0] != user}
+        self.refused = {key for key in self.refused if key[0] != user}
         self.calls = {id: call for id, call in self.calls.items() if call.user != user}
         self.keys = {key: kept for key, kept in self.keys.items() if key[0] != user}
 
@@ -158,6 +160,13 @@ class MemoryUsage:
     def of_day(self, user: UserId, day: date, *, now: datetime) -> DayUsage:
         with self.chat.store.lock:
             return DayUsage(self.chat.plan_of(user, now), self.chat.used.get((user, day), 0))
+
+    def refused(self, user: UserId, day: date, *, then: Iterable[NewJob]) -> None:
+        with self.chat.store.lock:
+            if (user, day) not in self.chat.refused:
+                self.chat.refused.add((user, day))
+                for job in then:
+                    self.chat.jobs.add(job)
 
     def tokens(self, user: UserId, *, today: date, since: date) -> TokenTotals:
         with self.chat.store.lock:

@@ -16,6 +16,7 @@ from adapters.memory.replies import MemoryFeed, MemoryReplies
 from adapters.memory.search import MemorySearch
 from adapters.memory.store import MemoryStore
 from gemini_core.core.chat import ChatPorts, ChatRules, ChatVerbs, chat_handlers, chat_verbs
+from gemini_core.core.events import EventPorts, EventRules, OnEvent, audience, event_handlers, listeners
 from gemini_core.core.jobs import JobPorts, JobRules, JobVerbs, job_verbs
 from gemini_core.model.billing.plans import Plans
 from gemini_core.model.ids import JobId, UserId
@@ -32,11 +33,17 @@ class EmbeddedChat(ChatVerbs, JobVerbs):
 
 
 def chat(
-    llm: LLMClient, *, plans: Plans | None = None, model: str = "model", scribe: str | None = None
+    llm: LLMClient,
+    *,
+    plans: Plans | None = None,
+    model: str = "model",
+    scribe: str | None = None,
+    on_event: OnEvent | None = None,
 ) -> EmbeddedChat:
     """Chat on the memory adapters, with its worker running. Every user is known, and on the basic plan.
 
     `scribe`: the model that writes titles and summaries; without one, a room's title is the user's first words.
+    `on_event` is called with what happened, as `gemini_core.build` says.
     """
     store, queue = MemoryStore(), MemoryQueue()
     jobs = MemoryJobs(store)
@@ -55,8 +62,13 @@ def chat(
     )
     work = JobPorts(jobs=jobs, leases=jobs, ledger=jobs, queue=queue)
     rules = ChatRules(plans=plans or Plans(), default_model=model, choice=ModelChoice(scribe=scribe))
-    chatting = chat_verbs(ports, work, rules, store.clock)
-    handlers = chat_handlers(ports, work, rules, chatting.metered_model, store.clock)
+    sinks = listeners(EventPorts(), on_event)
+    told = audience(sinks)
+    chatting = chat_verbs(ports, work, rules, store.clock, told)
+    handlers = {
+        **chat_handlers(ports, work, rules, chatting.metered_model, store.clock, told),
+        **event_handlers(sinks, work, EventRules(), store.clock),
+    }
     verbs = EmbeddedChat(
         **vars(chatting),
         **vars(job_verbs(work, JobRules(lease_for=timedelta(seconds=15)), handlers, store.clock)),

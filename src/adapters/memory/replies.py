@@ -8,7 +8,7 @@ from uuid import UUID
 
 from adapters.memory.chat import MemoryChat, within
 from gemini_core.model.chat import Chatroom, Message, Status
-from gemini_core.model.ids import ChatroomId, JobId, MessageId
+from gemini_core.model.ids import ChatroomId, JobId, MessageId, UserId
 from gemini_core.model.jobs import Lease, NewJob
 from gemini_core.model.replies import Answer, Conversation, FeedEvent
 
@@ -59,6 +59,11 @@ class MemoryReplies:
             if answer.give_back:
                 chat.give_back(reply.id, room.user_id)
             return nudge
+
+    def owner(self, lease: Lease) -> UserId | None:
+        with self.chat.store.lock:
+            room = self.chat.rooms.get(ChatroomId(lease.lane or UUID(int=0)))
+            return room.user_id if room else None
 
     def _found(self, lease: Lease) -> tuple[Chatroom, Message]:
         room = self.chat.rooms[ChatroomId(lease.lane or UUID(int=0))]

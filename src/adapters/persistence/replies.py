@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Engine, bindparam, text, update
 
 from adapters.persistence.chat.rows import GIVE_BACK, PLAN, ROOM, message_of, room_of, stretch_of
-from adapters.persistence.engine import transaction
+from adapters.persistence.engine import statement, transaction
 from adapters.persistence.jobs import finish_job
 from adapters.persistence.tables import messages
 from gemini_core.model.ids import JobId, UserId
@@ -32,6 +32,7 @@ HISTORY = stretch_of(
     messages.c.id <= bindparam("reply"),
     order=messages.c.id.desc(),
 )
+OWNER = text("SELECT user_id FROM chatrooms WHERE id = :room")
 SUMMARY = text(
     "SELECT upto, content FROM summaries WHERE chatroom_id = :room AND upto < :reply ORDER BY upto DESC LIMIT 1"
 )
@@ -90,6 +91,11 @@ class SqlReplies:
             if answer.give_back:
                 connection.execute(GIVE_BACK, key)
             return nudge
+
+    def owner(self, lease: Lease) -> UserId | None:
+        with statement(self.engine) as connection:
+            owner = connection.execute(OWNER, {"room": lease.lane}).scalar_one_or_none()
+        return None if owner is None else UserId(owner)
 
 
 def _final(answer: Answer, now: datetime) -> dict[str, Any]:

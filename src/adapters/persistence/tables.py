@@ -266,6 +266,8 @@ daily_usage = Table(
     Column("user_id", Uuid, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
     Column("day", Date, primary_key=True),
     Column("used", Integer, CheckConstraint("used >= 0", name="used"), nullable=False),
+    # A message was refused for the limit, and whoever listens is told of it.
+    Column("refused", Boolean, nullable=False, server_default=text("false")),
 )
 
 # The ledger: what each call to the model cost, under the lease with which it was made.

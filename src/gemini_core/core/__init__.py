@@ -13,6 +13,7 @@ from gemini_core.core.billing import (
     end_billing,
 )
 from gemini_core.core.chat import ChatPorts, ChatRules, ChatVerbs, chat_handlers, chat_verbs
+from gemini_core.core.events import EventPorts, EventRules, OnEvent, audience, event_handlers, listeners
 from gemini_core.core.jobs import JobPorts, JobRules, JobVerbs, job_verbs
 from gemini_core.model.ids import UserId
 from gemini_core.ports.clock import Clock
@@ -25,6 +26,8 @@ __all__ = [
     "ChatPorts",
     "ChatRules",
     "Core",
+    "EventPorts",
+    "EventRules",
     "JobPorts",
     "JobRules",
     "Policy",
@@ -42,6 +45,7 @@ class Ports:
     chat: ChatPorts
     billing: BillingPorts
     jobs: JobPorts
+    events: EventPorts = EventPorts()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +56,7 @@ class Policy:
     chat: ChatRules
     billing: BillingRules
     jobs: JobRules = JobRules()
+    events: EventRules = EventRules()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,17 +66,23 @@ class Core(AccountVerbs, ChatVerbs, BillingVerbs, JobVerbs):
     clock: Clock
 
 
-def build(ports: Ports, policy: Policy) -> Core:
-    """The product, on these ports."""
+def build(ports: Ports, policy: Policy, *, on_event: OnEvent | None = None) -> Core:
+    """The product, on these ports. `on_event` is called by a worker of ours with what happened, once it is stored.
+
+    One that raises is called again later; the same event may come twice, under the same id.
+    """
     clock, jobs = ports.clock, ports.jobs
+    sinks = listeners(ports.events, on_event)
+    told = audience(sinks)
     ending = end_billing(ports.billing, policy.billing, clock)
     before: tuple[Callable[[UserId], None], ...] = (ending, ports.chat.attachments.drop)
     accounts = replace(ports.accounts, before_erasing=(*before, *ports.accounts.before_erasing))
-    chat = chat_verbs(ports.chat, jobs, policy.chat, clock)
+    chat = chat_verbs(ports.chat, jobs, policy.chat, clock, told)
     handlers = {
-        **account_handlers(accounts, jobs, policy.accounts, clock),
-        **chat_handlers(ports.chat, jobs, policy.chat, chat.metered_model, clock),
+        **account_handlers(accounts, jobs, policy.accounts, clock, told),
+        **chat_handlers(ports.chat, jobs, policy.chat, chat.metered_model, clock, told),
         **billing_handlers(ports.billing, jobs, policy.billing, clock),
+        **event_handlers(sinks, jobs, policy.events, clock),
     }
     return Core(
         clock=clock,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from gemini_core.core.jobs import JobPorts
 from gemini_core.model.billing.plans import Plans
+from gemini_core.model.events import NOBODY, Audience
 from gemini_core.model.notes import SUMMARY_JOB, TITLE_JOB
 from gemini_core.ports.attachments import AttachmentStore
 from gemini_core.ports.chat import MessageRepo, MessageSearch, RoomListCache, RoomRepo, UsageRepo
@@ -24,6 +25,7 @@ from gemini_core.use_cases.chat.messages import (
 from gemini_core.use_cases.chat.rooms import ChangeRoom, CreateRoom, DeleteRoom, ListRooms, ShowRoom
 from gemini_core.use_cases.chat.search import SearchMessages
 from gemini_core.use_cases.chat.usage import ShowUsage
+from gemini_core.use_cases.events import TellLimit
 from gemini_core.use_cases.jobs import Deed, Handler
 from gemini_core.use_cases.notes import MakeTitle, Scribe, SumUp
 from gemini_core.use_cases.replies.answering import AnswerMessage, ModelChoice
@@ -78,17 +80,19 @@ class ChatVerbs:
     metered_model: MeteredModel
 
 
-def chat_verbs(ports: ChatPorts, jobs: JobPorts, rules: ChatRules, clock: Clock) -> ChatVerbs:
+def chat_verbs(
+    ports: ChatPorts, jobs: JobPorts, rules: ChatRules, clock: Clock, audience: Audience = NOBODY
+) -> ChatVerbs:
     """The verbs, on these ports."""
-    plans, cache = rules.plans, ports.room_lists
-    go_on = GoOnFrom(ports.messages, ports.feed, jobs.queue, cache, plans, clock)
+    plans, cache, limit = rules.plans, ports.room_lists, TellLimit(ports.usage, audience)
+    go_on = GoOnFrom(ports.messages, ports.feed, jobs.queue, cache, plans, clock, limit)
     return ChatVerbs(
         create_room=CreateRoom(ports.rooms, ports.usage, cache, plans, rules.default_model, clock),
         list_rooms=ListRooms(ports.rooms, cache),
         show_room=ShowRoom(ports.rooms, ports.messages),
         change_room=ChangeRoom(ports.rooms, ports.usage, cache, plans, clock),
         delete_room=DeleteRoom(ports.rooms, cache, jobs.queue, clock),
-        send_message=SendMessage(ports.messages, jobs.queue, cache, plans, _attachments(ports, rules), clock),
+        send_message=SendMessage(ports.messages, jobs.queue, cache, plans, _attachments(ports, rules), clock, limit),
         regenerate_reply=RegenerateReply(go_on),
         edit_message=EditMessage(go_on),
         list_messages=ListMessages(ports.messages),
@@ -103,7 +107,12 @@ def chat_verbs(ports: ChatPorts, jobs: JobPorts, rules: ChatRules, clock: Clock)
 
 
 def chat_handlers(
-    ports: ChatPorts, jobs: JobPorts, rules: ChatRules, model: MeteredModel, clock: Clock
+    ports: ChatPorts,
+    jobs: JobPorts,
+    rules: ChatRules,
+    model: MeteredModel,
+    clock: Clock,
+    audience: Audience = NOBODY,
 ) -> Mapping[str, Handler]:
     """Who keeps the promises of chat."""
     scribe = Scribe(model, rules.choice.scribe)
@@ -120,6 +129,7 @@ def chat_handlers(
             _attachments(ports, rules),
             clock,
             rules.choice,
+            audience,
         ),
     }
 

@@ -136,6 +136,10 @@ class UsageRepo(Protocol):
         """The plan in force, and the units used on a UTC day. Raises `NotFound` for no such user."""
         ...
 
+    def refused(self, user: UserId, day: date, *, then: Iterable[NewJob]) -> None:
+        """A message was refused for the limit of this UTC day; what follows is promised, the first time only."""
+        ...
+
     def tokens(self, user: UserId, *, today: date, since: date) -> TokenTotals:
         """Tokens of one UTC day, and of all days from `since` on."""
         ...

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from gemini_core.model.ids import JobId, MessageId
+from gemini_core.model.ids import JobId, MessageId, UserId
 from gemini_core.model.jobs import Lease, NewJob
 from gemini_core.model.replies import Answer, Conversation, FeedEvent, Piece, Prompt, Timeouts
 
@@ -29,6 +29,10 @@ class ReplyRepo(Protocol):
 
         Returns the jobs worth a nudge (the next in the room); None if the lease was lost: then nothing was stored.
         """
+        ...
+
+    def owner(self, lease: Lease) -> UserId | None:
+        """Whose reply it is; None if it is gone."""
         ...
 
 

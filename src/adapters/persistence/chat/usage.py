@@ -8,10 +8,12 @@ from typing import Any
 from sqlalchemy import Engine, text
 
 from adapters.persistence.chat.rows import PLAN
-from adapters.persistence.engine import statement
+from adapters.persistence.engine import statement, transaction
+from adapters.persistence.jobs import insert_job
 from gemini_core.errors import NotFound
 from gemini_core.model.chat import DayUsage, TokenTotals, Usage
 from gemini_core.model.ids import UserId
+from gemini_core.model.jobs import NewJob
 from gemini_core.model.replies import ModelCall
 
 DAY_USAGE = text(
@@ -19,6 +21,13 @@ DAY_USAGE = text(
     SELECT {PLAN} AS plan, coalesce(d.used, 0) AS used
     FROM users u LEFT JOIN daily_usage d ON d.user_id = u.id AND d.day = :day WHERE u.id = :user_id
     """  # noqa: S608
+)
+# Also where the plan allows nothing, and so nothing was ever counted.
+REFUSED = text(
+    """
+    INSERT INTO daily_usage AS d (user_id, day, used, refused) SELECT id, :day, 0, true FROM users WHERE id = :user_id
+    ON CONFLICT (user_id, day) DO UPDATE SET refused = true WHERE NOT d.refused RETURNING user_id
+    """
 )
 # The user is locked, so that whoever erases one leaves nothing behind, and nothing fails for it.
 RECORD = text(
@@ -53,6 +62,12 @@ class SqlUsage:
         if row is None:
             raise NotFound("There is no such user.")
         return DayUsage(row.plan, row.used)
+
+    def refused(self, user: UserId, day: date, *, then: Iterable[NewJob]) -> None:
+        with transaction(self.engine) as connection:
+            if connection.execute(REFUSED, {"user_id": user, "day": day}).one_or_none() is not None:
+                for job in then:
+                    insert_job(connection, job)
 
     def tokens(self, user: UserId, *, today: date, since: date) -> TokenTotals:
         with statement(self.engine) as connection:

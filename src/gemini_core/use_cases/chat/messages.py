@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gemini_core.errors import Invalid
+from gemini_core.errors import Invalid, LimitReached
 from gemini_core.model.attachments import File
 from gemini_core.model.billing.plans import Plans
 from gemini_core.model.chat import Message, Sent
@@ -16,6 +16,7 @@ from gemini_core.ports.jobs import JobQueue
 from gemini_core.ports.replies import ReplyFeed
 from gemini_core.use_cases.chat.attachments import Attachments, fingerprint
 from gemini_core.use_cases.chat.rules import checked
+from gemini_core.use_cases.events import TellLimit
 
 MAX_CONTENT = 32_000
 
@@ -30,6 +31,7 @@ class SendMessage:
     plans: Plans
     attachments: Attachments
     clock: Clock
+    tell_limit: TellLimit
 
     def __call__(
         self,
@@ -45,19 +47,23 @@ class SendMessage:
         once = Once.of(key, "send_message", room=room, content=content, files=fingerprint(files))
         now, content = self.clock.now(), _said(content)
         limits = {plan.name: plan.daily_messages for plan in self.plans.values()}
-        with self.attachments.kept(author, room, files, now) as kept:
-            sent = kept.with_message(
-                self.messages.send(
-                    author,
-                    room,
-                    content,
-                    limits=limits,
-                    now=now,
-                    attachments=kept.attachments,
-                    once=once,
-                    request_id=request_id,
+        try:
+            with self.attachments.kept(author, room, files, now) as kept:
+                sent = kept.with_message(
+                    self.messages.send(
+                        author,
+                        room,
+                        content,
+                        limits=limits,
+                        now=now,
+                        attachments=kept.attachments,
+                        once=once,
+                        request_id=request_id,
+                    )
                 )
-            )
+        except LimitReached as refusal:
+            self.tell_limit(author, refusal, now=now, request_id=request_id)
+            raise
         # A replay too: whoever was first may have died before it came this far.
         self.cache.changed(author)
         self.queue.nudge(JobId(sent.reply.id))
@@ -74,6 +80,7 @@ class GoOnFrom:
     cache: RoomListCache
     plans: Plans
     clock: Clock
+    tell_limit: TellLimit
 
     def __call__(
         self,
@@ -87,9 +94,14 @@ class GoOnFrom:
     ) -> Sent:
         """As `MessageRepo.redo`."""
         limits = {plan.name: plan.daily_messages for plan in self.plans.values()}
-        sent = self.messages.redo(
-            author, room, message, content, limits=limits, now=self.clock.now(), once=once, request_id=request_id
-        )
+        now = self.clock.now()
+        try:
+            sent = self.messages.redo(
+                author, room, message, content, limits=limits, now=now, once=once, request_id=request_id
+            )
+        except LimitReached as refusal:
+            self.tell_limit(author, refusal, now=now, request_id=request_id)
+            raise
         self.cache.changed(author)
         for reply in sent.stopped:
             self.feed.end(reply)

@@ -11,7 +11,8 @@ from gemini_core.model.attachments import File
 from gemini_core.model.billing.plans import Plans
 from gemini_core.model.chat import Message, ReplyError, Status, Usage
 from gemini_core.model.context import due_for_summary, prompt_for
-from gemini_core.model.ids import JobId, MessageId
+from gemini_core.model.events import NOBODY, Audience, reply_ended
+from gemini_core.model.ids import JobId, MessageId, UserId
 from gemini_core.model.jobs import Backoff, Lease, NewJob
 from gemini_core.model.notes import summary_job, title_job
 from gemini_core.model.replies import Answer, Conversation, ModelFailure, Timeouts
@@ -79,6 +80,7 @@ class AnswerMessage:
     attachments: Attachments
     clock: Clock
     choice: ModelChoice = ModelChoice()
+    audience: Audience = NOBODY
 
     def work(self, lease: Lease, stop: Stop) -> Sequence[JobId]:
         """One try. No transaction is open while the model thinks."""
@@ -86,25 +88,27 @@ class AnswerMessage:
         conversation = self.replies.begin(lease, history=MOST_TURNS, reach=reach)
         if conversation is None:  # The room is gone, or the lease is: then this finishes nothing.
             return self.jobs.finish(lease) or ()
-        draft = _Draft(self.choice.model_for(lease, conversation.room.model))
+        draft, user = _Draft(self.choice.model_for(lease, conversation.room.model)), conversation.user_id
         if lease.cancelled:
-            return self._finish(lease, _cancelled(draft), stop)
+            return self._finish(user, lease, _cancelled(draft), stop)
         try:
             self._listen(conversation, lease, stop, draft)
         except ModelFailure as failure:
-            return self._failed(lease, failure, draft, stop)
+            return self._failed(user, lease, failure, draft, stop)
         if draft.finish_reason is not None:
-            return self._finish(lease, _complete(draft), stop, self._notes(conversation, lease))
+            return self._finish(user, lease, _complete(draft), stop, self._notes(conversation, lease))
         if stop.handing_back:
             self.jobs.put_back(lease, after=timedelta(0), failed=False)
             return (lease.id,)
-        return self._finish(lease, _cancelled(draft), stop)
+        return self._finish(user, lease, _cancelled(draft), stop)
 
     def give_up(self, lease: Lease, error: str) -> Sequence[JobId]:
         """A bug or a poisonous message: the reply fails, and the operator reads why in the log."""
         log.error("reply given up", extra={"reply_id": str(lease.id), "error": error})
         failed = Answer(status=Status.FAILED, error=BROKEN, give_back=True)
-        return self._told(lease, self.replies.finish(lease, failed, now=self.clock.now()))
+        now, owner = self.clock.now(), self.replies.owner(lease)
+        news = self._news(owner, lease, failed) if owner else ()
+        return self._told(lease, self.replies.finish(lease, failed, now=now, then=news))
 
     def _listen(self, conversation: Conversation, lease: Lease, stop: Stop, draft: _Draft) -> None:
         def files(message: Message) -> tuple[File, ...]:
@@ -143,7 +147,7 @@ class AnswerMessage:
         spent = (self.clock.now() - lease.trying_since).total_seconds()
         return Timeouts(limits.first, limits.between, max(limits.total - spent, limits.first))
 
-    def _failed(self, lease: Lease, failure: ModelFailure, draft: _Draft, stop: Stop) -> Sequence[JobId]:
+    def _failed(self, user: UserId, lease: Lease, failure: ModelFailure, draft: _Draft, stop: Stop) -> Sequence[JobId]:
         error = failure.error
         level = logging.ERROR if error.code == "provider_misconfigured" else logging.WARNING
         log.log(level, "model failed", extra={"code": error.code, "model": draft.model, "why": failure.operator_detail})
@@ -153,6 +157,7 @@ class AnswerMessage:
             self._patiently(stop, lambda: self.jobs.put_back(lease, after=again, failed=True, error=error.code))
             return () if pause else (lease.id,)
         return self._finish(
+            user,
             lease,
             Answer(
                 status=Status.FAILED,
@@ -174,11 +179,17 @@ class AnswerMessage:
         steps_in = self.choice.fallback and failure.error.code == "overloaded" and lease.last_error != "overloaded"
         return 0.0 if pause is not None and steps_in else pause
 
-    def _finish(self, lease: Lease, answer: Answer, stop: Stop, then: Sequence[NewJob] = ()) -> Sequence[JobId]:
-        now = self.clock.now
+    def _finish(
+        self, user: UserId, lease: Lease, answer: Answer, stop: Stop, notes: Sequence[NewJob] = ()
+    ) -> Sequence[JobId]:
+        now, then = self.clock.now, (*notes, *self._news(user, lease, answer))
         return self._told(
             lease, self._patiently(stop, lambda: self.replies.finish(lease, answer, now=now(), then=then))
         )
+
+    def _news(self, user: UserId, lease: Lease, answer: Answer) -> Sequence[NewJob]:
+        """What others are to be told of it."""
+        return self.audience.promises(reply_ended(user, lease, answer, self.clock.now()), lease.request_id)
 
     def _patiently(self, stop: Stop, store: Callable[[], T]) -> T:
         """What was paid for waits for a store that is away; the lease is good until somebody takes it."""

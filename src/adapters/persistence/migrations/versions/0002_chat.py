@@ -119,6 +119,7 @@ def upgrade() -> None:
         sa.Column("user_id", sa.Uuid, nullable=False),
         sa.Column("day", sa.Date, nullable=False),
         sa.Column("used", sa.Integer, nullable=False),
+        sa.Column("refused", sa.Boolean, nullable=False, server_default=sa.text("false")),
         sa.CheckConstraint("used >= 0", name=op.f("daily_usage_used_check")),
         sa.PrimaryKeyConstraint("user_id", "day", name="daily_usage_pkey"),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="daily_usage_user_id_fkey", ondelete="CASCADE"),
