@@ -72,6 +72,12 @@ class Settings:
     redis_url: str = variable("", values.redis_url, "Redis or Valkey; empty: embedded Valkey", secret=True)
     broker_url: str = variable("", url(), "any Celery broker; empty: REDIS_URL", secret=True)
 
+    attachments_url: str = variable("", values.bucket, "keeps files: s3://bucket/prefix; empty: a folder in DATA_DIR")
+    s3_endpoint_url: str = variable("", url("http", "https", path=False), "whatever speaks S3; empty: Amazon's")
+    s3_region: str = variable("us-east-1", text, "the bucket's region")
+    s3_access_key: str = variable("", text, "empty: by the role that AWS gives this machine", secret=True)
+    s3_secret_key: str = variable("", text, "as above", secret=True)
+
     secret_key: str = variable("", values.at_least(32), "root of all MACs; generated in development", secret=True)
     jwt_keys: tuple[bytes, ...] = variable(
         (), listed(values.key_32), "Ed25519 keys, base64url, newest first; empty: kept and rotated here", secret=True
@@ -193,6 +199,7 @@ def _refuse_contradictions(given: dict[str, Any]) -> None:
             raise SettingsError(f"{base.upper()} is set, but {key.upper()} is not.")
     if str(given.get("stripe_secret_key")).startswith(LIVE_KEYS) and given.get("stripe_base_url", STRIPE) != STRIPE:
         raise SettingsError("STRIPE_BASE_URL is not Stripe's, and STRIPE_SECRET_KEY is a live key: it stays here.")
+    _refuse_half_a_bucket(given)
     lease, renew = ((_defaults() | given)[name] for name in ("lease_seconds", "renew_seconds"))
     if renew * 2 > lease:
         raise SettingsError(f"RENEW_SECONDS must be at most half of LEASE_SECONDS ({lease:g}), not {renew:g}.")
@@ -200,6 +207,15 @@ def _refuse_contradictions(given: dict[str, Any]) -> None:
     for name in needs.get(given.get("otp_sender", ""), ()):
         if name not in given:
             raise SettingsError(f"{name.upper()} is needed with OTP_SENDER={given['otp_sender']}.")
+
+
+def _refuse_half_a_bucket(given: Mapping[str, Any]) -> None:
+    for name in ("s3_endpoint_url", "s3_region", "s3_access_key", "s3_secret_key"):
+        if name in given and "attachments_url" not in given:
+            raise SettingsError(f"{name.upper()} is set, but ATTACHMENTS_URL is not.")
+    for name, other in (("s3_access_key", "s3_secret_key"), ("s3_secret_key", "s3_access_key")):
+        if name in given and other not in given:
+            raise SettingsError(f"{other.upper()} is needed with {name.upper()}.")
 
 
 def _refuse_unfit_for_production(given: Mapping[str, Any]) -> None:

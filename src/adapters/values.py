@@ -87,6 +87,13 @@ def url(*schemes: str, path: bool = True) -> Parser[str]:
     return parse
 
 
+def bucket(value: str) -> str:
+    """A bucket, and perhaps a prefix for what is in it; returned without a trailing slash."""
+    if not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w.-]+)*/?", value, re.ASCII):
+        raise ValueError("must be s3://bucket or s3://bucket/prefix")
+    return value.rstrip("/")
+
+
 def redis_url(value: str) -> str:
     """A Redis URL; one that would leave certificates unchecked is refused."""
     parsed = url("redis", "rediss")(value)

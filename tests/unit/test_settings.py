@@ -74,6 +74,11 @@ def test_no_secret_shows_in_the_repr() -> None:
         ("REDIS_URL", "localhost:6379"),
         ("REDIS_URL", "rediss://cache/0?ssl_cert_reqs=none"),
         ("BROKER_URL", "somewhere"),
+        ("ATTACHMENTS_URL", "/var/files"),
+        ("ATTACHMENTS_URL", "s3:///prefix"),
+        ("ATTACHMENTS_URL", "s3://key:secret@bucket"),
+        ("ATTACHMENTS_URL", "s3://bucket/a//b"),
+        ("S3_ENDPOINT_URL", "s3.example.com"),
         ("SECRET_KEY", "short"),
         ("OTP_SENDER", "pigeon"),
         ("OTP_ATTEMPTS", "11"),
@@ -112,6 +117,9 @@ def test_a_wrong_secret_is_named_and_not_shown() -> None:
         ({"DATABASE_URL": "postgresql://a/x", "POSTGRES_HOST": "b"}, "POSTGRES_HOST"),
         ({"LEASE_SECONDS": "8"}, "RENEW_SECONDS"),
         ({"OTP_SENDER": "webhook"}, "OTP_WEBHOOK_URL"),
+        ({"S3_ENDPOINT_URL": "http://127.0.0.1:9"}, "S3_ENDPOINT_URL"),
+        ({"ATTACHMENTS_URL": "s3://bucket", "S3_ACCESS_KEY": "a"}, "S3_SECRET_KEY"),
+        ({"ATTACHMENTS_URL": "s3://bucket", "S3_SECRET_KEY": "a"}, "S3_ACCESS_KEY"),
         ({"OTP_SENDER": "twilio", "TWILIO_ACCOUNT_SID": "a"}, "TWILIO_AUTH_TOKEN"),
     ],
 )
@@ -206,7 +214,7 @@ def test_a_wrong_plan_is_named(written: str, told: str) -> None:
 
 def test_the_example_lists_every_variable_with_its_default() -> None:
     example = (Path(__file__).parents[2] / ".env.example").read_text()
-    lines = re.findall(r"^#?([A-Z_]+)=(.*)$", example, re.MULTILINE)
+    lines = re.findall(r"^#?([A-Z0-9_]+)=(.*)$", example, re.MULTILINE)
     assert lines == [(name, default) for name, default, _ in described()]
     for _, _, meaning in described():
         assert f"# {meaning}" in example

@@ -5,8 +5,11 @@ from pathlib import Path
 import pytest
 from dependency_injector.providers import Dependency, Selector
 
+from adapters.local.folder import FolderAttachments
+from adapters.s3.bucket import S3Attachments
 from adapters.settings import Settings
 from adapters.wiring.container import Container
+from adapters.wiring.doctor import examine
 
 SERVERS = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "REDIS_URL": "redis://127.0.0.1:1/0"}
 VENDORS = {
@@ -17,6 +20,10 @@ VENDORS = {
     "STRIPE_BASE_URL": "http://127.0.0.1:1",
     "STRIPE_WEBHOOK_SECRET": "whsec_1",
     "STRIPE_PRO_PRICE_ID": "price_1",
+    "ATTACHMENTS_URL": "s3://bucket/prefix",
+    "S3_ENDPOINT_URL": "http://127.0.0.1:1",
+    "S3_ACCESS_KEY": "a-key",
+    "S3_SECRET_KEY": "a-secret",
 }
 
 
@@ -34,6 +41,23 @@ def test_a_key_chooses_gemini_and_none_the_demo_model(environ: dict[str, str], c
     llm = container.llm
     assert isinstance(llm, Selector)
     assert llm() is llm.providers[choice]()
+
+
+@pytest.mark.parametrize(("environ", "kind"), [(SERVERS, FolderAttachments), (SERVERS | VENDORS, S3Attachments)])
+def test_files_are_kept_in_the_bucket_that_is_named_or_else_in_a_folder(
+    environ: dict[str, str], kind: type, tmp_path: Path
+) -> None:
+    container = Container(settings=Settings.load(environ | {"DATA_DIR": str(tmp_path)}))
+    assert isinstance(container.attachments(), kind)
+    assert container.core().send_message.attachments.store is container.attachments()
+
+
+def test_the_doctor_tells_what_cannot_be_reached_and_no_secret(tmp_path: Path) -> None:
+    files = {name: value for name, value in VENDORS.items() if name.startswith(("ATTACHMENTS_", "S3_"))}
+    found = {each.name: each for each in examine(Settings.load(SERVERS | files | {"DATA_DIR": str(tmp_path)}))}
+    assert {name for name, each in found.items() if not each.ok} == {"database", "redis", "queue", "files"}
+    assert files["S3_SECRET_KEY"] not in str(found)
+    assert found["model"].detail.startswith("the demo model")
 
 
 def test_a_part_is_made_once(tmp_path: Path) -> None:

@@ -45,6 +45,12 @@ class FolderAttachments:
             elif path.exists():
                 shutil.rmtree(path)
 
+    def check(self) -> None:
+        """Raises `Unavailable` unless files can be kept here. Makes nothing."""
+        nearest = next(path for path in (self.root, *self.root.parents) if path.exists())
+        if not (nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)):
+            raise Unavailable(f"Files cannot be kept in {self.root}.")
+
     def _path(self, owner: UserId, room: ChatroomId | None, id: UUID | None) -> Path:
         return self.root.joinpath(*(str(part) for part in (owner, room, id) if part is not None))
 

@@ -17,7 +17,6 @@ from adapters.http.app import create as create_api
 from adapters.http.operations import Probe
 from adapters.http.server import stop_signal
 from adapters.local.demo_model import DemoModel
-from adapters.local.folder import FolderAttachments
 from adapters.memory.store import SystemClock
 from adapters.persistence import engine
 from adapters.persistence.chat.messages import SqlMessages
@@ -36,6 +35,7 @@ from adapters.redis.feed import BLOCK, RedisFeed
 from adapters.redis.room_lists import RedisRoomLists
 from adapters.settings import Settings
 from adapters.wiring.accounts import account_ports, account_rules, seals
+from adapters.wiring.attachments import attachment_store
 from adapters.wiring.billing import billing_ports, offer, terms
 from gemini_core.core import BillingRules, ChatPorts, ChatRules, JobPorts, JobRules, Policy, Ports, build
 from gemini_core.model.jobs import Backoff, Lease
@@ -115,9 +115,7 @@ class Container(DeclarativeContainer):
     usage = ThreadSafeSingleton(SqlUsage, database)
     search = ThreadSafeSingleton(SqlSearch, database)
     feed = ThreadSafeSingleton(RedisFeed, redis, redis_waiting)
-    attachments = ThreadSafeSingleton(
-        lambda settings: FolderAttachments(settings.data_dir.absolute() / "attachments"), settings
-    )
+    attachments = ThreadSafeSingleton(attachment_store, settings)
     room_lists = ThreadSafeSingleton(RedisRoomLists, redis)
     llm = Selector(
         Callable(lambda settings: "gemini" if settings.gemini_api_key else "demo", settings),

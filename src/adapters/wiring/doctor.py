@@ -21,6 +21,7 @@ def examine(settings: Settings) -> list[Finding]:
         "database": lambda: _database(container),
         "redis": lambda: _asked(container.redis().ping, "reached"),
         "queue": lambda: _asked(lambda: ping_broker(container.broker()), "reached"),
+        "files": lambda: _files(settings, container),
         "model": lambda: _model(settings, container),
         "payments": lambda: _payments(settings, container),
         "codes": lambda: f"sent by {settings.otp_sender}",
@@ -48,6 +49,11 @@ def _asked(ask: Callable[[], Any], answer: str) -> str:
     except Exception as error:
         raise Unavailable(f"Cannot be reached ({type(error).__name__}).") from error
     return answer
+
+
+def _files(settings: Settings, container: Container) -> str:
+    container.attachments().check()
+    return f"kept in {settings.attachments_url or f'a folder in {settings.data_dir}'}"
 
 
 def _model(settings: Settings, container: Container) -> str:
