@@ -96,7 +96,7 @@ class Settings:
 
     otp_sender: str = variable("", one_of("inbox", "twilio", "webhook"), "inbox (development's), twilio or webhook")
     otp_webhook_url: str = variable("", url("http", "https"), "where OTP_SENDER=webhook posts codes")
-    otp_webhook_secret: str = variable("", text, "signs these posts; empty: a key made of SECRET_KEY", secret=True)
+    otp_webhook_secret: str = variable("", values.webhook_secret, "signs these posts; empty: a key made of SECRET_KEY", secret=True)
     twilio_account_sid: str = variable("", text, "for OTP_SENDER=twilio")
     twilio_auth_token: str = variable("", text, "as above", secret=True)
     twilio_from: str = variable("", text, "as above: the sender's number or messaging service")
@@ -129,6 +129,11 @@ class Settings:
     stripe_pro_price_id: str = variable("", text, "the price that is the pro plan")
     stripe_base_url: str = variable("", url("http", "https", path=False), "another address of the API; empty: Stripe's")
     plans: Plans = variable(Plans, values.plans, "path of a TOML file with the plans; empty: as built in")
+
+    events_webhook_url: str = variable("", values.endpoint, "where events are posted; empty: nowhere", secret=True)
+    events_webhook_secret: tuple[bytes, ...] = variable(
+        (), listed(values.webhook_key), "signs them: whsec_ and base64; comma-separated for rotation", secret=True
+    )
 
     api_processes: int = variable(1, whole(1, 64), "processes of the API")
     api_threads: int = variable(1024, whole(1, 16_384), "threads of an API process")
@@ -207,6 +212,8 @@ def _refuse_contradictions(given: dict[str, Any]) -> None:
     for name in needs.get(given.get("otp_sender", ""), ()):
         if name not in given:
             raise SettingsError(f"{name.upper()} is needed with OTP_SENDER={given['otp_sender']}.")
+    if "events_webhook_url" in given and not given.get("events_webhook_secret"):
+        raise SettingsError("EVENTS_WEBHOOK_SECRET is needed with EVENTS_WEBHOOK_URL: events are signed.")
 
 
 def _refuse_half_a_bucket(given: Mapping[str, Any]) -> None:
@@ -225,6 +232,8 @@ def _refuse_unfit_for_production(given: Mapping[str, Any]) -> None:
             raise SettingsError(f"{name.upper()} is needed in production: {asked}.")
     if given.get("otp_sender", "inbox") == "inbox":
         raise SettingsError("OTP_SENDER must be twilio or webhook in production: the inbox shows codes to everybody.")
+    if not values.is_private(given.get("events_webhook_url", "")):
+        raise SettingsError("EVENTS_WEBHOOK_URL must begin with https:// in production, but on this machine.")
     needed = ["secret_key"]
     if given["stripe_secret_key"] != STAND_INS["stripe_secret_key"]:
         needed += ["stripe_webhook_secret", "stripe_pro_price_id"]

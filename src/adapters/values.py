@@ -5,10 +5,12 @@ import tomllib
 from base64 import urlsafe_b64decode
 from collections.abc import Callable, Iterable
 from dataclasses import fields, replace
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
+from adapters.standard_webhooks import PREFIX, key_of
 from gemini_core.model.billing.plans import BASIC, PRO, Plan, Plans
 
 T = TypeVar("T")
@@ -92,6 +94,44 @@ def bucket(value: str) -> str:
     if not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w.-]+)*/?", value, re.ASCII):
         raise ValueError("must be s3://bucket or s3://bucket/prefix")
     return value.rstrip("/")
+
+
+def endpoint(value: str) -> str:
+    """Where something is posted to: kept to the letter, for a redirect would not be followed."""
+    where = urlsplit(value)
+    if where.scheme not in {"http", "https"} or not where.hostname or where.fragment:
+        raise ValueError("must be a URL that begins with https:// or http://")
+    return value
+
+
+def is_private(url: str) -> bool:
+    """What is sent there is read by nobody on the way: it is encrypted, or never leaves the machine."""
+    where = urlsplit(url)
+    return where.scheme != "http" or where.hostname == "localhost" or _is_loopback(where.hostname or "")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def webhook_secret(value: str) -> str:
+    """Any text; after whsec_ it must be base64."""
+    try:
+        key_of(value)
+    except ValueError:
+        raise ValueError(f"must have base64 after {PREFIX}") from None
+    return value
+
+
+def webhook_key(value: str) -> bytes:
+    """A secret as Standard Webhooks has it."""
+    key = key_of(webhook_secret(value))
+    if not value.startswith(PREFIX) or not 24 <= len(key) <= 64:
+        raise ValueError(f"must be made of {PREFIX} and 24 to 64 bytes in base64")
+    return key
 
 
 def redis_url(value: str) -> str:

@@ -1,7 +1,6 @@
 """The senders of texts, against services on loopback."""
 
 import hashlib
-import hmac
 import json
 import threading
 from base64 import b64decode
@@ -14,6 +13,8 @@ from urllib.parse import parse_qs
 
 import httpx2
 import pytest
+from standardwebhooks import Webhook
+from tests.fakes.receiver import SECRETS
 
 from adapters.breaches.pwned import PwnedPasswords
 from adapters.local.inbox import LocalInbox
@@ -111,9 +112,15 @@ def test_a_webhook_can_tell_that_it_was_us_and_when() -> None:
     ((path, headers, body),) = fake.requests
     assert path == "/texts"
     assert json.loads(body) == {"to": NUMBER, "text": TEXT}
-    at = int(AT.timestamp())
-    seal = hmac.new(b"a secret", f"{at}.".encode() + body, hashlib.sha256).hexdigest()
-    assert headers["X-Signature"] == f"t={at},v1={seal}"
+    assert headers["webhook-timestamp"] == str(int(AT.timestamp()))
+    assert headers["webhook-signature"] == Webhook(b"a secret").sign(headers["webhook-id"], AT, body.decode())
+
+
+def test_a_webhooks_secret_may_be_written_as_its_standard_has_it() -> None:
+    with service(204) as fake:
+        SmsWebhook(fake.url, SECRETS[0], Clock()).send(NUMBER, TEXT)
+    ((_, headers, body),) = fake.requests
+    assert headers["webhook-signature"] == Webhook(SECRETS[0]).sign(headers["webhook-id"], AT, body.decode())
 
 
 @pytest.mark.parametrize("sender", [twilio, webhook])

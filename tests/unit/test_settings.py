@@ -21,6 +21,8 @@ PRODUCTION = {
     "STRIPE_PRO_PRICE_ID": "price_1",
 }
 
+SIGNING = "whsec_" + "bm5u" * 8
+
 
 @pytest.fixture(autouse=True)
 def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,8 +59,9 @@ def test_the_settings_cannot_be_changed() -> None:
 
 
 def test_no_secret_shows_in_the_repr() -> None:
-    shown = repr(Settings.load(PRODUCTION))
-    for secret in ("s" * 32, "u:p@", ":p@cache", "sk_live_1", "whsec_"):
+    listening = {"EVENTS_WEBHOOK_URL": "https://events.example.com/t0ken", "EVENTS_WEBHOOK_SECRET": SIGNING}
+    shown = repr(Settings.load(PRODUCTION | listening))
+    for secret in ("t0ken", "nnnn", "s" * 32, "u:p@", ":p@cache", "sk_live_1", "whsec_"):
         assert secret not in shown
 
 
@@ -93,6 +96,11 @@ def test_no_secret_shows_in_the_repr() -> None:
         ("GEMINI_FIRST_CHUNK_TIMEOUT", "0"),
         ("GEMINI_FIRST_CHUNK_TIMEOUT", "nan"),
         ("LEASE_SECONDS", "1e3"),
+        ("EVENTS_WEBHOOK_URL", "ftp://events.example.com"),
+        ("EVENTS_WEBHOOK_URL", "https:///hook"),
+        ("EVENTS_WEBHOOK_SECRET", "a secret"),
+        ("EVENTS_WEBHOOK_SECRET", "whsec_dG9vIHNob3J0"),
+        ("OTP_WEBHOOK_SECRET", "whsec_what?"),
         ("LOG_FORMAT", "xml"),
         ("LOG_LEVEL", "loud"),
     ],
@@ -117,6 +125,7 @@ def test_a_wrong_secret_is_named_and_not_shown() -> None:
         ({"DATABASE_URL": "postgresql://a/x", "POSTGRES_HOST": "b"}, "POSTGRES_HOST"),
         ({"LEASE_SECONDS": "8"}, "RENEW_SECONDS"),
         ({"OTP_SENDER": "webhook"}, "OTP_WEBHOOK_URL"),
+        ({"EVENTS_WEBHOOK_URL": "https://events.example.com/"}, "EVENTS_WEBHOOK_SECRET"),
         ({"S3_ENDPOINT_URL": "http://127.0.0.1:9"}, "S3_ENDPOINT_URL"),
         ({"ATTACHMENTS_URL": "s3://bucket", "S3_ACCESS_KEY": "a"}, "S3_SECRET_KEY"),
         ({"ATTACHMENTS_URL": "s3://bucket", "S3_SECRET_KEY": "a"}, "S3_ACCESS_KEY"),
@@ -158,6 +167,15 @@ def test_production_takes_a_stand_in_that_is_asked_for_by_name(name: str, word: 
 
 def test_production_never_takes_the_inbox() -> None:
     assert refusal(PRODUCTION | {"OTP_SENDER": "inbox"}).startswith("OTP_SENDER")
+
+
+@pytest.mark.parametrize("url", ["https://events.example.com/hook/", "http://127.0.0.1:9/", "http://[::1]/", "http://localhost/"])
+def test_events_leave_the_machine_encrypted_or_not_at_all_in_production(url: str) -> None:
+    listening = PRODUCTION | {"EVENTS_WEBHOOK_SECRET": f"{SIGNING}, {SIGNING}"}
+    settings = Settings.load(listening | {"EVENTS_WEBHOOK_URL": url})
+    assert settings.events_webhook_url == url
+    assert settings.events_webhook_secret == (b"n" * 24,) * 2
+    assert refusal(listening | {"EVENTS_WEBHOOK_URL": "http://events.example.com/"}).startswith("EVENTS_WEBHOOK_URL")
 
 
 def test_the_seeds_postgres_variables_make_a_url() -> None:

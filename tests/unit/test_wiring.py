@@ -20,6 +20,8 @@ VENDORS = {
     "STRIPE_BASE_URL": "http://127.0.0.1:1",
     "STRIPE_WEBHOOK_SECRET": "whsec_1",
     "STRIPE_PRO_PRICE_ID": "price_1",
+    "EVENTS_WEBHOOK_URL": "http://127.0.0.1:1/",
+    "EVENTS_WEBHOOK_SECRET": "whsec_" + "bm5u" * 8,
     "ATTACHMENTS_URL": "s3://bucket/prefix",
     "S3_ENDPOINT_URL": "http://127.0.0.1:1",
     "S3_ACCESS_KEY": "a-key",

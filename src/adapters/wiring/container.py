@@ -37,6 +37,7 @@ from adapters.settings import Settings
 from adapters.wiring.accounts import account_ports, account_rules, seals
 from adapters.wiring.attachments import attachment_store
 from adapters.wiring.billing import billing_ports, offer, terms
+from adapters.wiring.events import event_ports, event_rules
 from gemini_core.core import BillingRules, ChatPorts, ChatRules, JobPorts, JobRules, Policy, Ports, build
 from gemini_core.model.jobs import Backoff, Lease
 from gemini_core.model.replies import Timeouts
@@ -64,6 +65,7 @@ def policy(settings: Settings) -> Policy:
         ),
         billing=BillingRules(offer=offer(settings), terms=terms(settings)),
         jobs=JobRules(lease_for=timedelta(seconds=settings.lease_seconds), around=_in_the_log),
+        events=event_rules(settings),
     )
 
 
@@ -107,6 +109,9 @@ class Container(DeclarativeContainer):
     # billing
     billing = ThreadSafeSingleton(billing_ports, settings, database, clock)
 
+    # events
+    events = ThreadSafeSingleton(event_ports, settings, clock)
+
     # chat
     rooms = ThreadSafeSingleton(SqlRooms, database)
     messages = ThreadSafeSingleton(SqlMessages, database)
@@ -147,6 +152,7 @@ class Container(DeclarativeContainer):
         ),
         billing=billing,
         jobs=ThreadSafeSingleton(JobPorts, jobs=jobs, leases=jobs, ledger=jobs, queue=queue),
+        events=events,
     )
     core = ThreadSafeSingleton(build, ports, ThreadSafeSingleton(policy, settings))
 

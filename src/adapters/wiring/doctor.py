@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 from adapters.cli.context import Finding
 from adapters.persistence.migrate import is_current
 from adapters.queue.celery import ping as ping_broker
 from adapters.settings import Settings
+from adapters.webhooks.events import EventWebhook
 from adapters.wiring.container import Container
 from gemini_core.errors import Failure, Unavailable
 from gemini_core.model.replies import ModelFailure
@@ -25,6 +27,7 @@ def examine(settings: Settings) -> list[Finding]:
         "model": lambda: _model(settings, container),
         "payments": lambda: _payments(settings, container),
         "codes": lambda: f"sent by {settings.otp_sender}",
+        "events": lambda: _events(settings, container),
     }
     return [_finding(name, check) for name, check in checks.items()]
 
@@ -77,6 +80,13 @@ def _payments(settings: Settings, container: Container) -> str:
     now = container.clock().now()
     next(iter(container.billing().told.since(now)), None)
     return "the gateway answers" if settings.stripe_webhook_secret else _no_webhooks()
+
+
+def _events(settings: Settings, container: Container) -> str:
+    webhook = container.events().webhook
+    if not isinstance(webhook, EventWebhook):
+        return "nobody listens, because EVENTS_WEBHOOK_URL is empty"
+    return _asked(webhook.check, f"posted to {urlsplit(settings.events_webhook_url).hostname}, which answers")
 
 
 def _no_webhooks() -> str:
