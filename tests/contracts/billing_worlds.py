@@ -4,8 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Engine, insert, select, text, update
 
+from adapters.memory.accounts.audit import MemoryAuditLog
+from adapters.memory.accounts.tables import MemoryAccounts
 from adapters.memory.billing.checkouts import MemoryCheckouts
 from adapters.memory.billing.events import MemoryBillingEvents
 from adapters.memory.billing.ledger import MemoryBillingLedger
@@ -13,17 +15,20 @@ from adapters.memory.billing.subscriptions import MemorySubscriptions
 from adapters.memory.billing.tables import MemoryBilling
 from adapters.memory.jobs import MemoryJobs
 from adapters.memory.store import MemoryStore
+from adapters.persistence.accounts.audit import SqlAuditLog
 from adapters.persistence.billing.checkouts import SqlCheckouts
 from adapters.persistence.billing.events import SqlBillingEvents
 from adapters.persistence.billing.ledger import SqlBillingLedger
 from adapters.persistence.billing.subscriptions import SqlSubscriptions
 from adapters.persistence.jobs import SqlJobs
 from adapters.persistence.tables import users
-from gemini_core.errors import NotFound
+from gemini_core.errors import NotFound, Unavailable
+from gemini_core.model.accounts import AccountPolicy, AuditEvent
 from gemini_core.model.billing.checkouts import Begun, Checkout, CheckoutId, Offer, Session
 from gemini_core.model.billing.subscriptions import Standing, Terms
 from gemini_core.model.ids import UserId, uuid7
-from gemini_core.model.requests import Once
+from gemini_core.model.requests import Once, Page
+from gemini_core.ports.accounts import AuditLog
 from gemini_core.ports.billing import BillingEvents, BillingLedger, CheckoutRepo, Reconciliation, SubscriptionRepo
 
 NOW = datetime(2026, 5, 17, 12, 0, tzinfo=UTC)
@@ -44,7 +49,10 @@ class BillingWorld:
     ledger: BillingLedger
     reconciliation: Reconciliation
     jobs: SqlJobs | MemoryJobs
+    audit: AuditLog
+    full_log: Callable[[], object]
     user: Callable[[], UserId]
+    close: Callable[[UserId], object]
     plan: Callable[[UserId], Standing]
 
     def begin(self, user: UserId, *, now: datetime = NOW, once: Once | None = None) -> Begun:
@@ -86,11 +94,33 @@ class _People:
         self.standings[user] = standing
 
 
+@dataclass(slots=True)
+class _Pages:
+    """An audit log that can be full."""
+
+    log: AuditLog
+    is_full: bool = False
+
+    def note(self, event: AuditEvent) -> None:
+        if self.is_full:
+            raise Unavailable("No page is left.")
+        self.log.note(event)
+
+    def page(
+        self, *, user: UserId | None = None, event: str | None = None, limit: int, after: tuple[str, ...] | None = None
+    ) -> Page[AuditEvent]:
+        return self.log.page(user=user, event=event, limit=limit, after=after)
+
+    def fill(self) -> None:
+        self.is_full = True
+
+
 def memory_world() -> BillingWorld:
     """In the process."""
     store, people = MemoryStore(), _People()
     jobs = MemoryJobs(store)
-    billing = MemoryBilling(store, jobs, people)
+    audit = _Pages(MemoryAuditLog(MemoryAccounts(store, jobs, AccountPolicy())))
+    billing = MemoryBilling(store, jobs, people, audit)
 
     def add() -> UserId:
         user = UserId(uuid7(NOW))
@@ -105,7 +135,10 @@ def memory_world() -> BillingWorld:
         ledger,
         ledger,
         jobs,
+        audit,
+        audit.fill,
         add,
+        people.standings.pop,
         people.standing_of,
     )
 
@@ -125,6 +158,14 @@ def postgres_world(engine: Engine) -> BillingWorld:
             row = connection.execute(select(users.c.plan, users.c.plan_until).where(users.c.id == user)).one()
         return Standing(row.plan, row.plan_until)
 
+    def close(user: UserId) -> None:
+        with engine.connect() as connection:
+            connection.execute(update(users).values(status="erasing").where(users.c.id == user))
+
+    def full_log() -> None:
+        with engine.connect() as connection:
+            connection.execute(text("ALTER TABLE audit ADD CONSTRAINT no_page_is_left CHECK (false) NOT VALID"))
+
     ledger = SqlBillingLedger(engine)
     return BillingWorld(
         SqlCheckouts(engine),
@@ -133,6 +174,9 @@ def postgres_world(engine: Engine) -> BillingWorld:
         ledger,
         ledger,
         SqlJobs(engine),
+        SqlAuditLog(engine),
+        full_log,
         add,
+        close,
         plan,
     )

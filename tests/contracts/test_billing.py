@@ -8,6 +8,7 @@ from typing import TypeVar
 from uuid import uuid4
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 from tests.contracts.billing_worlds import NOW, PRICE, TERMS, BillingWorld, memory_world, postgres_world
 
 from gemini_core.errors import Conflict, Failure, Invalid, NotFound
@@ -162,6 +163,13 @@ def test_the_same_key_at_the_same_instant_has_one_first(world: BillingWorld) -> 
     assert len({each.checkout.url for each in answers}) == 1
 
 
+def test_nobody_is_shown_a_page_for_an_account_that_went_meanwhile(world: BillingWorld) -> None:
+    begun = world.begin(world.user())
+    world.close(begun.checkout.user_id)
+    with pytest.raises(NotFound):
+        world.opened(begun)
+
+
 def test_a_customer_deleted_at_the_gateway_is_followed_by_another(world: BillingWorld) -> None:
     user, _ = world.customer()
     before = world.checkouts.customer(user)
@@ -263,6 +271,24 @@ def test_a_buried_customer_is_found_by_late_events(world: BillingWorld) -> None:
     assert begun.buried
 
 
+def test_what_was_known_when_the_account_went_is_nothing_to_flag(world: BillingWorld) -> None:
+    user, _ = world.customer()
+    sync(world, user, subscription())
+    world.subscriptions.bury(user, now=NOW)
+    sync(world, user, subscription(status="canceled"))
+    assert world.ledger.record(user).flags == ()
+
+
+@pytest.mark.parametrize(("status", "flagged"), [("canceled", True), ("active", True), ("incomplete_expired", False)])
+def test_whoever_paid_for_an_account_that_is_gone_is_flagged(world: BillingWorld, status: str, flagged: bool) -> None:
+    user, _ = world.customer()
+    world.subscriptions.bury(user, now=NOW)
+    for _ in range(2):
+        sync(world, user, subscription(status=status))
+    flags = [(flag.concern, flag.about) for flag in world.ledger.record(user).flags]
+    assert flags == ([(Concern.LATE_PAYMENT, "sub_1")] if flagged else [])
+
+
 # --- grants -----------------------------------------------------------------------------------------------------------
 
 
@@ -276,9 +302,9 @@ def test_a_grant_survives_a_cancellation_and_a_subscription_survives_a_grant(wor
     assert give(world, user, NOW + DAY) == Standing("pro", NOW + DAY)
     assert sync(world, user, subscription(status="canceled")) == Standing("pro", NOW + DAY)
     assert sync(world, user, subscription()) == Standing("pro")
-    assert len(world.subscriptions.revoke(user, TERMS, now=NOW)) == 1
+    assert len(world.subscriptions.revoke(user, TERMS, operator="op", now=NOW)) == 1
     assert world.plan(user) == Standing("pro")
-    assert world.subscriptions.revoke(user, TERMS, now=NOW) == []
+    assert world.subscriptions.revoke(user, TERMS, operator="op", now=NOW) == []
 
 
 def test_grants_and_looks_at_the_same_instant_both_count(world: BillingWorld) -> None:
@@ -300,7 +326,46 @@ def test_nothing_is_granted_to_nobody(world: BillingWorld) -> None:
     with pytest.raises(NotFound):
         give(world, nobody)
     with pytest.raises(NotFound):
-        world.subscriptions.revoke(nobody, TERMS, now=NOW)
+        world.subscriptions.revoke(nobody, TERMS, operator="op", now=NOW)
+
+
+# --- operators' acts are noted by the transaction that stores them ----------------------------------------------------
+
+ACTS: dict[str, Callable[[BillingWorld, UserId], object]] = {
+    "subscription.granted": give,
+    "subscription.revoked": lambda world, user: world.subscriptions.revoke(user, TERMS, operator="op", now=NOW),
+    "subscription.linked": lambda world, user: world.ledger.link(user, "cus_found", operator="op", now=NOW),
+    "subscription.flags_cleared": lambda world, user: world.ledger.clear_flags(user, operator="op", now=NOW),
+}
+
+
+def somebody(world: BillingWorld, act: str) -> UserId:
+    """A user to whom the act makes a difference."""
+    if act == "subscription.linked":
+        return world.user()
+    user, customer = world.customer()
+    world.events.receive(hint(customer, concern=Concern.REFUND), now=NOW)
+    if act == "subscription.revoked":
+        give(world, user)
+    return user
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_an_operators_act_is_in_the_audit_log(world: BillingWorld, act: str) -> None:
+    user = somebody(world, act)
+    ACTS[act](world, user)
+    (noted,) = world.audit.page(user=user, event=act, limit=10).items
+    assert (noted.operator, noted.at) == ("op", NOW)
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_an_act_that_cannot_be_noted_is_not_done(world: BillingWorld, act: str) -> None:
+    user = somebody(world, act)
+    before = world.ledger.record(user)
+    world.full_log()
+    with pytest.raises((Failure, IntegrityError)):
+        ACTS[act](world, user)
+    assert world.ledger.record(user) == before
 
 
 # --- events -----------------------------------------------------------------------------------------------------------
@@ -402,7 +467,7 @@ def test_flags_stay_until_the_operator_has_looked(world: BillingWorld) -> None:
     sync(world, user, subscription())
     page = world.ledger.list_records(BillingFilter(flagged=True), limit=10, after=None)
     assert [record.user_id for record in page.items] == [user]
-    assert world.ledger.clear_flags(user) == 1
+    assert world.ledger.clear_flags(user, operator="op", now=NOW) == 1
     assert world.ledger.list_records(BillingFilter(flagged=True), limit=10, after=None).items == ()
 
 
@@ -470,12 +535,26 @@ def test_the_cursor_never_moves_back(world: BillingWorld) -> None:
 def test_a_customer_is_linked_to_one_user_only(world: BillingWorld) -> None:
     user, taken = world.customer()
     other = world.user()
-    world.ledger.link(other, "cus_found", now=NOW)
-    world.ledger.link(other, "cus_found", now=NOW)
+    world.ledger.link(other, "cus_found", operator="op", now=NOW)
+    world.ledger.link(other, "cus_found", operator="op", now=NOW)
     assert world.ledger.record(other).customer_id == "cus_found"
     with pytest.raises(Conflict):
-        world.ledger.link(other, taken, now=NOW)
+        world.ledger.link(other, taken, operator="op", now=NOW)
     with pytest.raises(Conflict):
-        world.ledger.link(user, "cus_another", now=NOW)
+        world.ledger.link(user, "cus_another", operator="op", now=NOW)
     with pytest.raises(NotFound):
-        world.ledger.link(UserId(uuid7(NOW)), "cus_third", now=NOW)
+        world.ledger.link(UserId(uuid7(NOW)), "cus_third", operator="op", now=NOW)
+    assert world.ledger.owner("cus_found") == other
+    assert world.ledger.owner("cus_never") is None
+
+
+def test_a_tombstone_can_still_be_looked_at_and_its_flags_cleared(world: BillingWorld) -> None:
+    user, customer = world.customer()
+    world.events.receive(hint(customer, concern=Concern.DISPUTE), now=NOW)
+    world.subscriptions.bury(user, now=NOW)
+    world.close(user)
+    record = world.ledger.record(user)
+    assert (record.customer_id, record.standing, len(record.flags)) == (customer, Standing("basic"), 1)
+    assert world.ledger.clear_flags(user, operator="op", now=NOW) == 1
+    with pytest.raises(NotFound):
+        world.ledger.record(UserId(uuid7(NOW)))

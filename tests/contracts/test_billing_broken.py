@@ -15,10 +15,11 @@ from adapters.memory.billing.events import MemoryBillingEvents
 from adapters.memory.billing.subscriptions import MemorySubscriptions
 from adapters.stripe.webhooks import Webhooks, hint_of
 from gemini_core.errors import Refused
+from gemini_core.model.billing.acts import granted
 from gemini_core.model.billing.checkouts import Checkout, Customer, Session, SessionState
 from gemini_core.model.billing.events import EventState, Hint, Received, Subject, Sync
 from gemini_core.model.billing.ledger import BillingFilter
-from gemini_core.model.billing.subscriptions import Cancellation, Standing, Subscription, Terms, plan_for
+from gemini_core.model.billing.subscriptions import Cancellation, Grant, Standing, Subscription, Terms, plan_for
 from gemini_core.model.ids import JobId
 from gemini_core.use_cases.billing.events import ReceiveWebhook
 from gemini_core.use_cases.billing.syncing import SyncCustomer
@@ -48,6 +49,25 @@ def test_a_store_without_the_sequence_guard_is_caught(world: BillingWorld) -> No
     broken = replace(world, subscriptions=LastWriterWins(world.subscriptions.billing))
     with pytest.raises(CAUGHT):
         exam.test_a_look_that_began_earlier_never_wins(broken)
+
+
+# --- noted afterwards -------------------------------------------------------------------------------------------------
+
+
+class NotedAfterwards(MemorySubscriptions):
+    def grant(self, grant: Grant, terms: Terms, *, now: datetime) -> Standing:
+        with self.billing.store.lock:
+            self.billing.grants[grant.id] = grant
+            standing = self.billing.settle(grant.user_id, terms, now)
+        self.billing.audit.note(granted(grant))
+        return standing
+
+
+def test_a_store_that_notes_an_act_afterwards_is_caught(world: BillingWorld) -> None:
+    assert isinstance(world.subscriptions, MemorySubscriptions)
+    broken = replace(world, subscriptions=NotedAfterwards(world.subscriptions.billing))
+    with pytest.raises(CAUGHT):
+        exam.test_an_act_that_cannot_be_noted_is_not_done(broken, "subscription.granted")
 
 
 # --- done before its effect -------------------------------------------------------------------------------------------
@@ -103,6 +123,9 @@ class OneCustomer:
         raise NotImplementedError
 
     def session_state(self, session_id: str) -> SessionState:
+        raise NotImplementedError
+
+    def close_checkouts(self, customer_id: str) -> None:
         raise NotImplementedError
 
     def cancel(self, subscription_id: str, when: Cancellation) -> None:

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from threading import Barrier
 from typing import TypeVar
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import IntegrityError
 from tests.fakes.buyer import Buyer
 
 from adapters.local.stripe_sandbox.server import Sandbox
@@ -70,7 +72,7 @@ def world(request: pytest.FixtureRequest) -> Iterator[GatewayWorld]:
     if request.param == "manual":
         engine: Engine = request.getfixturevalue("engine")
         manual = ManualGateway(engine, SystemClock())
-        yield GatewayWorld(manual, manual, lambda session: manual.approve(session.id))
+        yield GatewayWorld(manual, manual, lambda session: manual.approve(session.id, operator="op"))
         return
     with Sandbox(port=0, webhook_url="http://127.0.0.1:9/", webhook_secret="whsec_x") as sandbox:
         sandbox.deliveries.mode = "drop"
@@ -117,6 +119,33 @@ def test_a_session_is_open_until_it_is_paid(world: GatewayWorld) -> None:
 
 def test_an_unknown_session_counts_as_open(world: GatewayWorld) -> None:
     assert world.gateway.session_state("cs_test_never") is SessionState.OPEN
+
+
+def test_nobody_can_pay_on_a_page_that_was_closed(world: GatewayWorld) -> None:
+    pages = [world.gateway.open_checkout(checkout(), customer()) for _ in range(3)]
+    for _ in range(2):
+        world.gateway.close_checkouts(pages[0].customer_id)
+    for page in pages:
+        with suppress(NotFound):
+            world.pay(page)
+    assert world.gateway.subscriptions(pages[0].customer_id) == []
+
+
+def test_closing_pages_leaves_what_was_paid(world: GatewayWorld) -> None:
+    session, subscription = world.bought()
+    world.gateway.close_checkouts(session.customer_id)
+    assert world.seen(session) == subscription
+    world.gateway.close_checkouts(f"{session.customer_id}-never")
+
+
+def test_an_approval_that_cannot_be_noted_is_not_given(engine: Engine) -> None:
+    manual = ManualGateway(engine, SystemClock())
+    session = manual.open_checkout(checkout(), customer())
+    with engine.connect() as connection:
+        connection.execute(text("ALTER TABLE audit ADD CONSTRAINT no_page_is_left CHECK (false) NOT VALID"))
+    with pytest.raises(IntegrityError):
+        manual.approve(session.id, operator="op")
+    assert manual.subscriptions(session.customer_id) == []
 
 
 def test_who_has_paid_has_an_active_subscription_to_what_was_sold(world: GatewayWorld) -> None:

@@ -1,5 +1,6 @@
 """The whole journey of a subscription, as a user walks it: real processes, unmodified stripe-python, the sandbox."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -82,6 +83,39 @@ def test_a_deleted_account_pays_no_more(shop: Estate) -> None:
     assert shop.call("DELETE", "/user/me/", user).status_code == 202
     record = next(iter(shop.sandbox.shelf.all("subscription")))
     eventually(lambda: record["status"], "canceled".__eq__)
+
+
+def test_the_open_page_of_a_deleted_account_takes_no_money(shop: Estate) -> None:
+    user = shop.sign_in()
+    page = shop.checkout(user)
+    assert shop.call("DELETE", "/user/me/", user).status_code == 202
+    session = next(iter(shop.sandbox.shelf.all("checkout.session")))
+    eventually(lambda: session["status"], "expired".__eq__)
+    assert BUYER.press(page, "pay")[0] == 410
+    assert list(shop.sandbox.shelf.all("subscription")) == []
+
+
+def test_a_payment_for_an_account_that_is_gone_is_ended_and_flagged(shop: Estate) -> None:
+    user = shop.sign_in()
+    shop.checkout(user)
+    user_id = shop.call("GET", "/user/me/", user).json()["id"]
+    shop.call("DELETE", "/user/me/", user)
+    session = next(iter(shop.sandbox.shelf.all("checkout.session")))
+    eventually(lambda: session["status"], "expired".__eq__)
+    with shop.sandbox.shelf.lock:  # somebody pressed "pay" in the very moment before
+        paid = shop.sandbox.shop.subscribe(session["customer"], session["sandbox_price"])
+        shop.sandbox.shop.collect(paid)
+    eventually(lambda: paid["status"], "canceled".__eq__)
+
+    def flagged() -> list[dict[str, str]]:
+        found: list[dict[str, str]] = json.loads(shop.cli("subscriptions", "list", "--flagged", "--json"))["items"]
+        return found
+
+    (told,) = eventually(flagged, bool)
+    assert (told["user"], told["flags"]) == (user_id, "late_payment")
+    assert paid["id"] in json.loads(shop.cli("subscriptions", "show", user_id, "--json"))["flagged"]
+    shop.cli("subscriptions", "sync", user_id, "--clear-flags", "--operator", "ada")
+    assert flagged() == []
 
 
 def test_the_pages_after_checkout_grant_nothing(shop: Estate) -> None:

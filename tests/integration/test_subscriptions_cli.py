@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from click.testing import CliRunner
 from tests.fakes.buyer import Buyer
 from tests.fakes.estate import Estate, User, estate, eventually
 
 from adapters.cli.main import cli
+from adapters.cli.subscriptions import subscriptions
 from adapters.stripe.gateway import StripeGateway
 from adapters.wiring import Operator
 
@@ -54,6 +56,13 @@ def console(shop: Estate) -> Iterator[Console]:
     made.close()
 
 
+def stored(shop: Estate) -> list[object]:
+    """Everything that billing keeps."""
+    tables = ("billing_customers", "subscriptions", "billing_events", "billing_flags", "billing_cursor", "audit")
+    with psycopg.connect(shop.environ["DATABASE_URL"]) as connection:
+        return [connection.execute(f"SELECT * FROM {table} ORDER BY 1".encode()).fetchall() for table in tables]
+
+
 def paid(shop: Estate) -> User:
     user = shop.sign_in()
     BUYER.press(shop.checkout(user), "pay")
@@ -63,11 +72,15 @@ def paid(shop: Estate) -> User:
 
 def test_a_grant_is_given_shown_and_taken_back(shop: Estate, console: Console) -> None:
     user = shop.sign_in()
-    assert console.said("grant", user.number, "--reason", "friend", "--dry-run")["plan"] == "basic"
+    would = console.said("grant", user.number, "--reason", "friend", "--dry-run")
+    assert (would["plan"], would["becomes"]["plan"], would["becomes"]["status"]) == ("basic", "pro", "granted")
+    assert shop.status(user)["plan"] == "basic"
     given = console.said("grant", user.number, "--reason", "friend", "--days", "7", "--operator", "ada")
     assert (given["plan"], given["status"]) == ("pro", "granted")
     assert shop.status(user)["plan"] == "pro"
     assert "by ada" in console.said("show", user.number)["grants"]
+    assert console.said("revoke", user.number, "--dry-run")["becomes"]["plan"] == "basic"
+    assert shop.status(user)["plan"] == "pro"
     assert console.said("revoke", user.number)["plan"] == "basic"
     assert shop.status(user)["plan"] == "basic"
     assert "ada" in console.run("audit", "list", "--json")
@@ -75,9 +88,14 @@ def test_a_grant_is_given_shown_and_taken_back(shop: Estate, console: Console) -
 
 def test_a_cancellation_is_planned_taken_back_and_made_final(shop: Estate, console: Console) -> None:
     user = paid(shop)
-    assert console.said("cancel", user.number, "--dry-run")["cancel_at_period_end"] is False
+    would = console.said("cancel", user.number, "--dry-run")
+    assert (would["cancel_at_period_end"], would["becomes"]["cancel_at_period_end"]) == (False, True)
     assert console.said("cancel", user.number)["cancel_at_period_end"] is True
+    would = console.said("resume", user.number, "--dry-run")
+    assert (would["cancel_at_period_end"], would["becomes"]["cancel_at_period_end"]) == (True, False)
     assert console.said("resume", user.number)["cancel_at_period_end"] is False
+    assert console.said("cancel", user.number, "--now", "--dry-run")["becomes"]["plan"] == "basic"
+    assert shop.status(user)["plan"] == "pro"
     assert console.said("cancel", user.number, "--now")["plan"] == "basic"
     assert shop.status(user)["plan"] == "basic"
 
@@ -87,11 +105,21 @@ def test_lost_webhooks_are_healed_by_hand(shop: Estate, console: Console) -> Non
     BUYER.pull(shop.sandbox.url, "deliveries", mode="drop")
     for user in (one, other):
         BUYER.press(shop.checkout(user), "pay")
+    before = stored(shop)
+    would = console.said("sync", one.number, "--dry-run")
+    assert (would["plan"], would["becomes"]["plan"]) == ("basic", "pro")
+    would = console.said("sync", "--all", "--dry-run")
+    unheard = {console.said("show", user.number)["user"] for user in (one, other)}
+    assert unheard <= {change["user"] for change in would["changes"]}
+    assert {change["to"][0]["status"] for change in would["changes"] if change["user"] in unheard} == {"active"}
+    assert "look at every customer" in console.run("subscriptions", "sync", "--dry-run")
+    assert stored(shop) == before
     assert console.said("sync", one.number)["plan"] == "pro"
     found = console.said("sync")
     assert (found["events"] > 0, found["failed"]) == (True, 0)
     assert shop.status(other)["plan"] == "pro"
     assert console.said("sync", "--all")["looked_at"] >= 2
+    assert console.said("sync", "--all", "--dry-run")["changes"] == []
     BUYER.pull(shop.sandbox.url, "release")
 
 
@@ -103,7 +131,11 @@ def test_what_wants_an_eye_is_found_and_cleared(shop: Estate, console: Console) 
     flagged = eventually(lambda: console.said("list", "--flagged")["items"], bool)
     assert [(each["user"], each["flags"]) for each in flagged] == [(user_id, "refund")]
     assert console.said("list", "--duplicates")["items"] == []
-    console.said("sync", user.number, "--clear-flags")
+    assert console.said("sync", user.number, "--clear-flags", "--dry-run")["flags"] == 1
+    assert console.said("list", "--flagged")["items"] == flagged
+    console.said("sync", user.number, "--clear-flags", "--operator", "ada")
+    cleared = json.loads(console.run("audit", "list", "--event", "subscription.flags_cleared", "--json"))["items"]
+    assert [noted["operator"] for noted in cleared] == ["ada"]
     assert console.said("list", "--flagged")["items"] == []
 
 
@@ -120,8 +152,14 @@ def test_a_customer_of_old_is_linked(shop: Estate, console: Console) -> None:
     with shop.sandbox.shelf.lock:
         old = shop.sandbox.shelf.add("customer", metadata={}, email=None)
         shop.sandbox.shop.collect(shop.sandbox.shop.subscribe(old["id"], shop.environ["STRIPE_PRO_PRICE_ID"]))
+    would = console.said("link", user.number, old["id"], "--dry-run")
+    assert (would["plan"], would["becomes"]["plan"]) == ("basic", "pro")
+    assert console.said("show", user.number)["customer"] is None
     assert console.said("link", user.number, old["id"])["plan"] == "pro"
     console.run("subscriptions", "link", user.number, "cus_never", expect=1)
+    other = shop.sign_in()
+    for dry in (["--dry-run"], []):
+        console.run("subscriptions", "link", other.number, old["id"], *dry, expect=1)
 
 
 def test_wrong_use_and_unknown_users_are_told_by_the_exit_code(shop: Estate, console: Console) -> None:
@@ -129,6 +167,14 @@ def test_wrong_use_and_unknown_users_are_told_by_the_exit_code(shop: Estate, con
     console.run("subscriptions", "grant", "+12025550999", expect=2)
     console.run("subscriptions", "sync", "--clear-flags", expect=2)
     console.run("subscriptions", "approve", expect=1)
+    console.run("subscriptions", "cancel", shop.sign_in().number, "--dry-run", expect=1)
+
+
+def test_every_command_that_writes_can_be_rehearsed_and_every_command_speaks_json() -> None:
+    for name, command in subscriptions.commands.items():
+        options = {option for parameter in command.params for option in parameter.opts}
+        assert "--json" in options
+        assert ("--dry-run" in options) == ("--operator" in options) == (name not in ("list", "show", "events"))
 
 
 def test_without_a_vendor_the_operator_approves(open_folder: Path, postgres_url: str, valkey_url: str) -> None:
@@ -137,6 +183,8 @@ def test_without_a_vendor_the_operator_approves(open_folder: Path, postgres_url:
         user = shop.sign_in()
         assert "/payment/success/" in shop.checkout(user)
         (waiting,) = console.said("approve")["items"]
+        assert console.said("approve", waiting["session"], "--dry-run")["becomes"]["plan"] == "pro"
+        assert len(console.said("approve")["items"]) == 1
         assert console.said("approve", waiting["session"])["plan"] == "pro"
         assert shop.status(user)["plan"] == "pro"
         assert shop.call("POST", "/subscription/portal/", user).json()["type"] == "/problems/no-portal"

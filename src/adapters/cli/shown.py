@@ -69,6 +69,8 @@ def _word(value: object) -> str:
         return "-"
     if isinstance(value, dict):
         return " ".join(f"{name}={_word(inner)}" for name, inner in value.items()) or "-"
+    if isinstance(value, list):
+        return "; ".join(_word(each) for each in value) or "-"
     return _plain(value)
 
 

@@ -6,11 +6,13 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Engine, Row, bindparam, select, text
+from sqlalchemy import Engine, Row, bindparam, delete, select, text
 
-from adapters.persistence.engine import statement
+from adapters.persistence.accounts.audit import add_note
+from adapters.persistence.engine import statement, transaction
 from adapters.persistence.tables import manual_subscriptions
 from gemini_core.errors import Conflict, NotFound, Unavailable
+from gemini_core.model.billing.acts import approved
 from gemini_core.model.billing.checkouts import Awaiting, Checkout, Customer, Session, SessionState
 from gemini_core.model.billing.events import Hint, Subject
 from gemini_core.model.billing.subscriptions import Cancellation, Subscription
@@ -38,6 +40,9 @@ WAITING = (
 )
 APPROVE = text(
     "UPDATE manual_subscriptions SET approved_at = coalesce(approved_at, :now) WHERE id = :id RETURNING customer_id"
+)
+WITHDRAW = delete(manual_subscriptions).where(
+    manual_subscriptions.c.customer_id == bindparam("customer"), manual_subscriptions.c.approved_at.is_(None)
 )
 PLAN_END = text(
     """
@@ -70,6 +75,10 @@ class ManualGateway:
         row = self._find(session_id)
         return SessionState.COMPLETE if row is not None and row.approved_at is not None else SessionState.OPEN
 
+    def close_checkouts(self, customer_id: str) -> None:
+        with statement(self.engine) as connection:
+            connection.execute(WITHDRAW, {"customer": customer_id})
+
     def subscriptions(self, customer_id: str) -> Sequence[Subscription]:
         if not customer_id.startswith(CUSTOMER):
             raise NotFound("There is no such customer.", code="unknown-customer")
@@ -97,13 +106,15 @@ class ManualGateway:
         with statement(self.engine) as connection:
             return [Awaiting(row.id, _user_of(row.customer_id), row.asked_at) for row in connection.execute(WAITING)]
 
-    def approve(self, session_id: str) -> UserId:
-        with statement(self.engine) as connection:
-            values = {"id": session_id, "now": self.clock.now()}
-            customer: str | None = connection.execute(APPROVE, values).scalar_one_or_none()
-        if customer is None:
-            raise NotFound("There is no such checkout.")
-        return _user_of(customer)
+    def approve(self, session_id: str, *, operator: str) -> UserId:
+        now = self.clock.now()
+        with transaction(self.engine) as connection:
+            customer: str | None = connection.execute(APPROVE, {"id": session_id, "now": now}).scalar_one_or_none()
+            if customer is None:
+                raise NotFound("There is no such checkout.")
+            user = _user_of(customer)
+            add_note(connection, approved(user, session_id, operator=operator, now=now))
+        return user
 
     def verify(self, body: bytes, signature: str | None, now: datetime) -> Hint:
         raise Unavailable("Nobody sends webhooks here.", retry_after=300, code="webhooks-not-configured")

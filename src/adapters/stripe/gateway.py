@@ -60,6 +60,9 @@ class StripeGateway:
     def session_state(self, session_id: str) -> SessionState:
         return self._call("session_state", lambda: self._session_state(session_id))
 
+    def close_checkouts(self, customer_id: str) -> None:
+        self._call("close_checkouts", lambda: self._close_checkouts(customer_id))
+
     def subscriptions(self, customer_id: str) -> Sequence[Subscription]:
         asked: Any = {"customer": customer_id, "status": "all", "limit": 100}
         return self._call("subscriptions", lambda: [_subscription(each) for each in self._all_subscriptions(asked)])
@@ -138,6 +141,24 @@ class StripeGateway:
                 return SessionState.OPEN
             raise
         return SessionState(status or "open")
+
+    def _close_checkouts(self, customer_id: str) -> None:
+        asked: Any = {"customer": customer_id, "status": "open", "limit": 100}
+        sessions = self._stripe.checkout.sessions
+        try:
+            for each in list(sessions.list(asked).auto_paging_iter()):
+                self._close_checkout(each.id)
+        except stripe.InvalidRequestError as error:
+            if not is_missing(error):  # without its customer there is no page either
+                raise
+
+    def _close_checkout(self, session_id: str) -> None:
+        try:
+            self._stripe.checkout.sessions.expire(session_id)
+        except stripe.InvalidRequestError:
+            # Only an open one can expire: somebody paid, or it expired, this moment.
+            if self._stripe.checkout.sessions.retrieve(session_id).status == "open":
+                raise
 
     def _all_subscriptions(self, asked: Any) -> Iterator[Mapping[str, Any]]:
         for each in self._stripe.subscriptions.list(asked).auto_paging_iter():

@@ -24,8 +24,8 @@ from gemini_core.ports.billing import (
 from gemini_core.ports.clock import Clock
 from gemini_core.use_cases.billing.buying import OpenPortal, SubscribePro
 from gemini_core.use_cases.billing.events import ReceiveWebhook, RequestSync, ResolveEvent
-from gemini_core.use_cases.billing.operating import ApproveCheckout, GrantPro, LinkCustomer, RevokeGrants
-from gemini_core.use_cases.billing.reconciling import Reconcile
+from gemini_core.use_cases.billing.operating import ApproveCheckout, ClearFlags, GrantPro, LinkCustomer, RevokeGrants
+from gemini_core.use_cases.billing.reconciling import CompareCustomers, Reconcile
 from gemini_core.use_cases.billing.subscriptions import ChangeCancellation, GetSubscription
 from gemini_core.use_cases.billing.syncing import EndBilling, SyncCustomer
 from gemini_core.use_cases.jobs import Deed, Handler, Recurring
@@ -65,9 +65,11 @@ class BillingVerbs:
     request_sync: RequestSync
     sync_customer: SyncCustomer
     reconcile: Reconcile
+    compare_customers: CompareCustomers
     grant_pro: GrantPro
     revoke_grants: RevokeGrants
     link_customer: LinkCustomer
+    clear_flags: ClearFlags
     approve_checkout: ApproveCheckout
     billing_ledger: BillingLedger
     billing_events: BillingEvents
@@ -87,10 +89,12 @@ def billing_verbs(
         request_sync=RequestSync(ports.events, jobs.queue, clock),
         sync_customer=sync,
         reconcile=_reconcile(ports, rules, clock),
-        grant_pro=GrantPro(ports.subscriptions, audit, rules.terms, clock),
-        revoke_grants=RevokeGrants(ports.subscriptions, audit, rules.terms, clock),
-        link_customer=LinkCustomer(ports.ledger, sync, audit, clock),
-        approve_checkout=ApproveCheckout(ports.approvals, sync, audit, clock),
+        compare_customers=CompareCustomers(ports.ledger, sync),
+        grant_pro=GrantPro(ports.subscriptions, ports.ledger, rules.terms, clock),
+        revoke_grants=RevokeGrants(ports.subscriptions, ports.ledger, rules.terms, clock),
+        link_customer=LinkCustomer(ports.ledger, sync, clock),
+        clear_flags=ClearFlags(ports.ledger, clock),
+        approve_checkout=ApproveCheckout(ports.approvals, sync),
         billing_ledger=ports.ledger,
         billing_events=ports.events,
     )

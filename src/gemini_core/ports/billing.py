@@ -31,6 +31,10 @@ class PaymentGateway(Protocol):
         """What became of a session. One that the gateway does not know counts as `OPEN` until it expires by itself."""
         ...
 
+    def close_checkouts(self, customer_id: str) -> None:
+        """Nobody can pay any more on a page that was opened for this customer. What was paid already stays."""
+        ...
+
     def subscriptions(self, customer_id: str) -> Sequence[Subscription]:
         """All that this customer has or had, whatever their status."""
         ...
@@ -51,8 +55,8 @@ class Approvals(Protocol):
         """Checkouts that wait for an approval, oldest first."""
         ...
 
-    def approve(self, session_id: str) -> UserId:
-        """The operator has the money; answers whose. Raises `NotFound`."""
+    def approve(self, session_id: str, *, operator: str) -> UserId:
+        """The operator has the money; answers whose. It is in the audit log at once. Raises `NotFound`."""
         ...
 
 
@@ -92,7 +96,8 @@ class CheckoutRepo(Protocol):
     def opened(self, checkout: Checkout, session: Session, *, now: datetime, once: Once | None) -> Begun:
         """The gateway has answered: store the page, the customer's id, and what the key stands for.
 
-        Answers what was stored first. Raises `Invalid` (`idempotency-key-reused`).
+        Answers what was stored first. Raises `Invalid` (`idempotency-key-reused`), `NotFound` (no such user any more:
+        nobody is shown the page).
         """
         ...
 
@@ -112,7 +117,8 @@ class CheckoutRepo(Protocol):
 class SubscriptionRepo(Protocol):
     """What the gateway told about each customer, and the plan that follows. The only place that writes a plan.
 
-    Every method is one transaction; all raise `Unavailable` while the store is away.
+    Every method is one transaction, and an operator's act is in the audit log by the same one or not done at all
+    (`model.billing.acts`). All raise `Unavailable` while the store is away.
     """
 
     def begin_sync(self, user: UserId, *, now: datetime) -> Sync | None:
@@ -127,7 +133,8 @@ class SubscriptionRepo(Protocol):
     ) -> Standing | None:
         """Write the customer's whole state, and the plan it gives; all but the newest look is dropped (None).
 
-        More than one alive subscription raises a flag. A checkout whose purpose is fulfilled is closed.
+        More than one alive subscription raises a flag, and so does one that is new to a tombstone. A checkout whose
+        purpose is fulfilled is closed.
         """
         ...
 
@@ -135,7 +142,7 @@ class SubscriptionRepo(Protocol):
         """Store a grant, and the plan it gives. Raises `NotFound` for no such user."""
         ...
 
-    def revoke(self, user: UserId, terms: Terms, *, now: datetime) -> Sequence[GrantId]:
+    def revoke(self, user: UserId, terms: Terms, *, operator: str, now: datetime) -> Sequence[GrantId]:
         """End every grant of the user in force, and write the plan that is left. Raises `NotFound` for no such user."""
         ...
 
@@ -175,21 +182,28 @@ class BillingEvents(Protocol):
 
 
 class BillingLedger(Protocol):
-    """What is stored, to look at. Raises `Unavailable` while the store is away."""
+    """What is stored, to look at, and what operators set right: in the audit log by the same transaction.
+
+    Raises `Unavailable` while the store is away.
+    """
 
     def record(self, user: UserId) -> BillingRecord:
-        """All about one user. Raises `NotFound`."""
+        """All about one user, or about the tombstone of one who is gone. Raises `NotFound`."""
         ...
 
     def list_records(self, which: BillingFilter, *, limit: int, after: tuple[str, ...] | None) -> Page[BillingRecord]:
         """Users who are or were customers, or have a grant, oldest first."""
         ...
 
-    def link(self, user: UserId, customer_id: str, *, now: datetime) -> None:
+    def owner(self, customer_id: str) -> UserId | None:
+        """Whose customer this is, also when they are gone; None: nobody's."""
+        ...
+
+    def link(self, user: UserId, customer_id: str, *, operator: str, now: datetime) -> None:
         """The user is that customer. Raises `NotFound` (no such user), `Conflict` (either belongs to another)."""
         ...
 
-    def clear_flags(self, user: UserId) -> int:
+    def clear_flags(self, user: UserId, *, operator: str, now: datetime) -> int:
         """The operator has looked. Answers how many flags there were."""
         ...
 

@@ -320,8 +320,8 @@ ROUTES = [
     _route(
         "GET",
         "/v1/checkout/sessions",
-        f"{PAGING} customer",
-        _list("checkout.session", "/v1/checkout/sessions", "customer"),
+        f"{PAGING} customer status",
+        _list("checkout.session", "/v1/checkout/sessions", "customer", "status"),
     ),
     _route("GET", "/v1/checkout/sessions/{id}", "", _one("checkout.session")),
     _route("POST", "/v1/checkout/sessions/{id}/expire", "", _expire_session),

@@ -6,9 +6,9 @@ from datetime import datetime
 from uuid import UUID
 
 from adapters.memory.billing.tables import MemoryBilling
-from gemini_core.errors import Conflict
+from gemini_core.model.billing.acts import flags_cleared, linked
 from gemini_core.model.billing.events import Concern, EventState
-from gemini_core.model.billing.ledger import BillingFilter, BillingRecord
+from gemini_core.model.billing.ledger import BillingFilter, BillingRecord, customer_taken
 from gemini_core.model.billing.subscriptions import ALIVE, Subscription
 from gemini_core.model.ids import UserId
 from gemini_core.model.requests import Page
@@ -22,7 +22,6 @@ class MemoryBillingLedger:
 
     def record(self, user: UserId) -> BillingRecord:
         with self.billing.store.lock:
-            self.billing.people.standing_of(user)
             return self.billing.record(user)
 
     def list_records(self, which: BillingFilter, *, limit: int, after: tuple[str, ...] | None) -> Page[BillingRecord]:
@@ -32,19 +31,26 @@ class MemoryBillingLedger:
             records = [record for user in wanted if _fits(record := self.billing.record(user), which)]
         return Page(tuple(records[:limit]), (str(records[limit - 1].user_id),) if len(records) > limit else None)
 
-    def link(self, user: UserId, customer_id: str, *, now: datetime) -> None:
+    def owner(self, customer_id: str) -> UserId | None:
+        with self.billing.store.lock:
+            card = self.billing.card_of(customer_id)
+            return card.customer.user_id if card else None
+
+    def link(self, user: UserId, customer_id: str, *, operator: str, now: datetime) -> None:
         with self.billing.store.lock:
             owner, card = self.billing.card_of(customer_id), self.billing.card(user, now)
             if card.customer.id == customer_id:
                 return
             if owner is not None or card.customer.id is not None:
-                raise Conflict("The user or the customer is linked already.", code="customer-taken")
+                raise customer_taken()
+            self.billing.audit.note(linked(user, customer_id, operator=operator, now=now))
             card.customer = replace(card.customer, id=customer_id)
 
-    def clear_flags(self, user: UserId) -> int:
+    def clear_flags(self, user: UserId, *, operator: str, now: datetime) -> int:
         with self.billing.store.lock:
             card = self.billing.cards.get(user)
             cleared = len(card.flags) if card else 0
+            self.billing.audit.note(flags_cleared(user, cleared, operator=operator, now=now))
             if card:
                 card.flags.clear()
             return cleared

@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from adapters.memory.billing.tables import MemoryBilling
+from gemini_core.model.billing.acts import granted, revoked
 from gemini_core.model.billing.events import Concern, EventRecord, EventState, Sync
 from gemini_core.model.billing.ledger import Flag
-from gemini_core.model.billing.subscriptions import Grant, GrantId, Standing, Subscription, Terms, surplus
+from gemini_core.model.billing.subscriptions import Grant, GrantId, Standing, Subscription, Terms, surplus, unforeseen
 from gemini_core.model.ids import UserId
 
 
@@ -41,6 +42,9 @@ class MemorySubscriptions:
             if card.applied >= sync.number:
                 return None
             card.applied, card.synced_at = sync.number, now
+            if sync.buried:
+                for late in unforeseen(subscriptions, {each.id for each in card.subscriptions}):
+                    card.flags.setdefault((Concern.LATE_PAYMENT, late), Flag(Concern.LATE_PAYMENT, late, now))
             card.subscriptions = tuple(sorted(subscriptions, key=lambda each: (each.created_at, each.id)))
             card.flags = {key: flag for key, flag in card.flags.items() if key[0] is not Concern.DUPLICATE}
             for each in surplus(subscriptions, terms):
@@ -55,17 +59,19 @@ class MemorySubscriptions:
     def grant(self, grant: Grant, terms: Terms, *, now: datetime) -> Standing:
         with self.billing.store.lock:
             self.billing.people.standing_of(grant.user_id)
+            self.billing.audit.note(granted(grant))
             self.billing.grants[grant.id] = grant
             return self.billing.settle(grant.user_id, terms, now)
 
-    def revoke(self, user: UserId, terms: Terms, *, now: datetime) -> Sequence[GrantId]:
+    def revoke(self, user: UserId, terms: Terms, *, operator: str, now: datetime) -> Sequence[GrantId]:
         with self.billing.store.lock:
             self.billing.people.standing_of(user)
             ended = [grant for grant in self.billing.grants_of(user) if grant.access_until > now]
-            for grant in ended:
-                self.billing.grants[grant.id] = replace(grant, revoked_at=now)
+            ids = [grant.id for grant in ended]
+            self.billing.audit.note(revoked(user, ids, operator=operator, now=now))
+            self.billing.grants.update({grant.id: grant.revoked(now) for grant in ended})
             self.billing.settle(user, terms, now)
-            return [grant.id for grant in ended]
+            return ids
 
     def bury(self, user: UserId, *, now: datetime) -> None:
         with self.billing.store.lock:

@@ -13,6 +13,7 @@ from gemini_core.model.billing.ledger import BillingRecord, Flag
 from gemini_core.model.billing.subscriptions import Grant, GrantId, Standing, Subscription, Terms, plan_for
 from gemini_core.model.ids import JobId, UserId
 from gemini_core.model.requests import KEY_LIVES, Once, key_reused
+from gemini_core.ports.accounts import AuditLog
 
 
 class People(Protocol):
@@ -47,6 +48,7 @@ class MemoryBilling:
     store: MemoryStore
     jobs: MemoryJobs
     people: People
+    audit: AuditLog
     cards: dict[UserId, Card] = field(default_factory=dict)
     checkouts: dict[CheckoutId, Checkout] = field(default_factory=dict)
     closed: set[CheckoutId] = field(default_factory=set)
@@ -118,11 +120,13 @@ class MemoryBilling:
         return job.id
 
     def record(self, user: UserId) -> BillingRecord:
-        """All about one user."""
+        """All about one user, or their tombstone. Raises `NotFound`."""
         card = self.cards.get(user)
         try:
             standing = self.people.standing_of(user)
         except NotFound:
+            if card is None:
+                raise
             standing = Standing("basic")
         return BillingRecord(
             user_id=user,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, Row, select
+from sqlalchemy import Connection, Engine, Row, select
 
 from adapters.persistence.engine import statement
 from adapters.persistence.tables import audit
@@ -21,18 +21,8 @@ class SqlAuditLog:
     engine: Engine
 
     def note(self, event: AuditEvent) -> None:
-        values = {
-            "at": event.at,
-            "event": event.event,
-            "user_id": event.user_id,
-            "session_id": event.session_id,
-            "number": event.number,
-            "ip": event.ip,
-            "operator": event.operator,
-            "detail": dict(event.detail),
-        }
         with statement(self.engine) as connection:
-            connection.execute(INSERT, values)
+            add_note(connection, event)
 
     def page(
         self, *, user: UserId | None = None, event: str | None = None, limit: int, after: tuple[str, ...] | None = None
@@ -47,6 +37,21 @@ class SqlAuditLog:
         with statement(self.engine) as connection:
             events = tuple(_event(row) for row in connection.execute(wanted))
         return Page(events[:limit], (str(events[limit - 1].id),) if len(events) > limit else None)
+
+
+def add_note(connection: Connection, event: AuditEvent) -> None:
+    """Add to the log within somebody's transaction."""
+    values = {
+        "at": event.at,
+        "event": event.event,
+        "user_id": event.user_id,
+        "session_id": event.session_id,
+        "number": event.number,
+        "ip": event.ip,
+        "operator": event.operator,
+        "detail": dict(event.detail),
+    }
+    connection.execute(INSERT, values)
 
 
 def _event(row: Row[Any]) -> AuditEvent:

@@ -7,11 +7,9 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, bindparam, insert, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 
-from adapters.persistence.billing.rows import LOCK_USER, checkout_of, customer_of, subscriptions_of
+from adapters.persistence.billing.rows import LOCK_USER, checkout_of, customer_of, lock_user, subscriptions_of
 from adapters.persistence.engine import statement, transaction
-from adapters.persistence.tables import (
-    billing_checkouts,
-)
+from adapters.persistence.tables import billing_checkouts
 from gemini_core.errors import NotFound
 from gemini_core.model.billing.checkouts import AlreadySubscribed, Begun, Checkout, CheckoutId, Customer, Session
 from gemini_core.model.billing.subscriptions import Terms
@@ -94,6 +92,7 @@ class SqlCheckouts:
         user = checkout.user_id
         with transaction(self.engine) as connection:
             connection.execute(KNOW_CUSTOMER, {"user": user, "customer": session.customer_id})
+            lock_user(connection, user, now)
             stored = {"session": session.id, "url": session.url, "expires_at": session.expires_at}
             connection.execute(STORE_SESSION, {"checkout": checkout.id, **stored})
             replayed = once is not None and not _take(connection, user, once, checkout.id, now)

@@ -9,10 +9,7 @@ from sqlalchemy import Connection, Engine, Row, select, text, tuple_
 from adapters.persistence.billing.rows import event_of, raise_flag
 from adapters.persistence.engine import statement, transaction
 from adapters.persistence.jobs import insert_job
-from adapters.persistence.tables import (
-    billing_customers,
-    billing_events,
-)
+from adapters.persistence.tables import billing_customers, billing_events
 from gemini_core.errors import NotFound
 from gemini_core.model.billing.events import Concern, EventRecord, EventState, Hint, Received, event_job, look_job
 from gemini_core.model.ids import JobId, UserId

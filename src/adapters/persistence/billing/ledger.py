@@ -8,19 +8,15 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, Row, bindparam, delete, select, text
 
-from adapters.persistence.billing.rows import (
-    customer_of,
-    grant_of,
-    subscriptions_of,
-)
+from adapters.persistence.accounts.audit import add_note
+from adapters.persistence.billing.rows import customer_of, grant_of, subscriptions_of
 from adapters.persistence.billing.subscriptions import GRANTS_OF
 from adapters.persistence.engine import statement, transaction
-from adapters.persistence.tables import (
-    billing_flags,
-)
-from gemini_core.errors import Conflict, NotFound
+from adapters.persistence.tables import billing_flags
+from gemini_core.errors import NotFound
+from gemini_core.model.billing.acts import flags_cleared, linked
 from gemini_core.model.billing.events import Concern
-from gemini_core.model.billing.ledger import BillingFilter, BillingRecord, Flag
+from gemini_core.model.billing.ledger import BillingFilter, BillingRecord, Flag, customer_taken
 from gemini_core.model.billing.subscriptions import ALIVE, Standing
 from gemini_core.model.ids import UserId
 from gemini_core.model.requests import Page
@@ -29,8 +25,10 @@ FLAGS_OF = select(billing_flags).where(billing_flags.c.user_id == bindparam("use
 CLEAR_FLAGS = delete(billing_flags).where(billing_flags.c.user_id == bindparam("user"))
 RECORD = text(
     """
-    SELECT u.id AS user_id, c.customer_id, c.synced_at, u.plan, u.plan_until
-    FROM users u LEFT JOIN billing_customers c ON c.user_id = u.id WHERE u.id = :user
+    SELECT p.user_id, c.customer_id, c.synced_at, u.plan, u.plan_until
+    FROM (SELECT CAST(:user AS uuid) AS user_id) p
+    LEFT JOIN billing_customers c USING (user_id) LEFT JOIN users u ON u.id = p.user_id
+    WHERE coalesce(c.user_id, u.id) IS NOT NULL
     """
 )
 LIST_RECORDS = text(
@@ -66,6 +64,7 @@ MOVE_CURSOR = text(
     ON CONFLICT (one) DO UPDATE SET read_up_to = greatest(held.read_up_to, excluded.read_up_to)
     """
 )
+OWNER = text("SELECT user_id FROM billing_customers WHERE customer_id = :customer")
 LINK = text(
     """
     INSERT INTO billing_customers AS held (user_id, customer_id, created_at)
@@ -96,16 +95,24 @@ class SqlBillingLedger:
             records = [_record(connection, row) for row in rows[:limit]]
         return Page(tuple(records), (str(records[-1].user_id),) if len(rows) > limit else None)
 
-    def link(self, user: UserId, customer_id: str, *, now: datetime) -> None:
+    def owner(self, customer_id: str) -> UserId | None:
+        with statement(self.engine) as connection:
+            found = connection.execute(OWNER, {"customer": customer_id}).scalar_one_or_none()
+        return UserId(found) if found else None
+
+    def link(self, user: UserId, customer_id: str, *, operator: str, now: datetime) -> None:
         with transaction(self.engine) as connection:
             if customer_of(connection, user).id == customer_id:
                 return
             if connection.execute(LINK, {"user": user, "customer": customer_id, "now": now}).one_or_none() is None:
-                raise Conflict("The user or the customer is linked already.", code="customer-taken")
+                raise customer_taken()
+            add_note(connection, linked(user, customer_id, operator=operator, now=now))
 
-    def clear_flags(self, user: UserId) -> int:
-        with statement(self.engine) as connection:
-            return connection.execute(CLEAR_FLAGS, {"user": user}).rowcount
+    def clear_flags(self, user: UserId, *, operator: str, now: datetime) -> int:
+        with transaction(self.engine) as connection:
+            cleared = connection.execute(CLEAR_FLAGS, {"user": user}).rowcount
+            add_note(connection, flags_cleared(user, cleared, operator=operator, now=now))
+            return cleared
 
     def overdue(self, *, looked_before: datetime, now: datetime, limit: int) -> Sequence[UserId]:
         values = {"looked_before": looked_before, "now": now, "limit": limit, "alive": sorted(ALIVE)}

@@ -5,9 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, select, text
 
-from adapters.persistence.tables import (
-    subscriptions,
-)
+from adapters.persistence.tables import subscriptions
 from gemini_core.errors import NotFound
 from gemini_core.model.billing.checkouts import Checkout, CheckoutId, Customer, Offer
 from gemini_core.model.billing.events import Concern, EventRecord, EventState, Subject

@@ -6,21 +6,22 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, text, update
 
-from adapters.persistence.billing.rows import (
-    LOCK_USER,
-    grant_of,
-    lock_user,
-    raise_flag,
-    subscriptions_of,
-)
+from adapters.persistence.accounts.audit import add_note
+from adapters.persistence.billing.rows import LOCK_USER, grant_of, lock_user, raise_flag, subscriptions_of
 from adapters.persistence.engine import statement, transaction
-from adapters.persistence.tables import (
-    billing_checkouts,
-    billing_grants,
-    subscriptions,
-)
+from adapters.persistence.tables import billing_checkouts, billing_grants, subscriptions
+from gemini_core.model.billing.acts import granted, revoked
 from gemini_core.model.billing.events import Concern, Sync
-from gemini_core.model.billing.subscriptions import Grant, GrantId, Standing, Subscription, Terms, plan_for, surplus
+from gemini_core.model.billing.subscriptions import (
+    Grant,
+    GrantId,
+    Standing,
+    Subscription,
+    Terms,
+    plan_for,
+    surplus,
+    unforeseen,
+)
 from gemini_core.model.ids import UserId
 
 BEGIN_SYNC = text(
@@ -90,6 +91,10 @@ class SqlSubscriptions:
             if taken.one_or_none() is None:
                 return None
             connection.execute(EVENTS_DONE, {"customer": sync.customer_id, "number": sync.number, "now": now})
+            if sync.buried:
+                known = {each.id for each in subscriptions_of(connection, user)}
+                for late in unforeseen(subscriptions, known):
+                    raise_flag(connection, user, Concern.LATE_PAYMENT, late, now)
             _replace(connection, user, subscriptions)
             connection.execute(DROP_DUPLICATE_FLAGS, {"user": user})
             for each in surplus(subscriptions, terms):
@@ -111,14 +116,16 @@ class SqlSubscriptions:
                 "created_at": grant.created_at,
             }
             connection.execute(insert(billing_grants), values)
+            add_note(connection, granted(grant))
             return _settle(connection, grant.user_id, terms, now)
 
-    def revoke(self, user: UserId, terms: Terms, *, now: datetime) -> Sequence[GrantId]:
+    def revoke(self, user: UserId, terms: Terms, *, operator: str, now: datetime) -> Sequence[GrantId]:
         with transaction(self.engine) as connection:
             lock_user(connection, user, now)
-            revoked = [GrantId(ended) for ended in connection.execute(REVOKE, {"user": user, "now": now}).scalars()]
+            ended = [GrantId(each) for each in connection.execute(REVOKE, {"user": user, "now": now}).scalars()]
+            add_note(connection, revoked(user, ended, operator=operator, now=now))
             _settle(connection, user, terms, now)
-            return revoked
+            return ended
 
     def bury(self, user: UserId, *, now: datetime) -> None:
         with statement(self.engine) as connection:

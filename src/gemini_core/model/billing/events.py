@@ -44,6 +44,7 @@ class Concern(StrEnum):
     REFUND = "refund"
     DISPUTE = "dispute"
     DUPLICATE = "duplicate"
+    LATE_PAYMENT = "late_payment"
 
 
 @dataclass(frozen=True, slots=True)

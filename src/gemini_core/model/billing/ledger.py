@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from gemini_core.errors import Conflict
 from gemini_core.model.billing.events import Concern
 from gemini_core.model.billing.subscriptions import Grant, Standing, Subscription, SubscriptionStatus, Terms, plan_for
 from gemini_core.model.ids import UserId
@@ -59,3 +60,8 @@ class BillingFilter:
     stale_before: datetime | None = None
     duplicates: bool = False
     flagged: bool = False
+
+
+def customer_taken() -> Conflict:
+    """A customer of the gateway's is one user, and a user one customer."""
+    return Conflict("The user or the customer is linked already.", code="customer-taken")

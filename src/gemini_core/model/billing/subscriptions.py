@@ -1,7 +1,7 @@
 """Which plan a user is on: what the gateway says, and what operators grant."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import NewType
@@ -14,6 +14,8 @@ NEVER = datetime.min.replace(tzinfo=UTC)
 FOREVER = datetime.max.replace(tzinfo=UTC)
 # A subscription in one of these goes on at the gateway: it is, or may again be, charged for.
 ALIVE = frozenset({"trialing", "active", "past_due", "unpaid", "paused"})
+# The first payment never came.
+UNPAID = frozenset({"incomplete", "incomplete_expired"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +54,16 @@ class Subscription:
         """It is for pro and may be charged for again, whether or not it gives access at present."""
         return self.status in ALIVE and self.is_ours(terms)
 
+    def changed(self, when: "Cancellation") -> "Subscription":
+        """As it will be once this cancellation is planned, carried out or taken back."""
+        match when:
+            case Cancellation.NOW:
+                return replace(self, status="canceled")
+            case Cancellation.AT_PERIOD_END:
+                return replace(self, cancel_at_period_end=True)
+            case Cancellation.NOT_AT_ALL:
+                return replace(self, cancel_at=None, cancel_at_period_end=False)
+
     def access_until(self, terms: Terms) -> datetime:
         """Up to when it gives pro, if nothing more is heard of it: an instant, `FOREVER`, or `NEVER`."""
         if not self.is_ours(terms):
@@ -83,6 +95,10 @@ class Grant:
         """As `Subscription.access_until`."""
         return NEVER if self.revoked_at else self.until or FOREVER
 
+    def revoked(self, now: datetime) -> "Grant":
+        """Taken back, unless it has ended by itself."""
+        return replace(self, revoked_at=now) if self.access_until > now else self
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -109,6 +125,11 @@ def surplus(subscriptions: Collection[Subscription], terms: Terms) -> tuple[str,
         (each for each in subscriptions if each.is_alive(terms)), key=lambda each: (each.created_at, each.id)
     )
     return tuple(each.id for each in alive[1:])
+
+
+def unforeseen(subscriptions: Collection[Subscription], known: Collection[str]) -> tuple[str, ...]:
+    """The ids of those that nobody knew of when the account went: somebody has paid for an account that is gone."""
+    return tuple(each.id for each in subscriptions if each.id not in known and each.status not in UNPAID)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,16 +1,17 @@
-"""What operators do about plans and customers."""
+"""What operators do about plans and customers. Each act is in the audit log by the transaction that stores it.
+
+`foresee` tells what an act would lead to, and raises what the act would; nothing is written.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from gemini_core.errors import Conflict
-from gemini_core.model.accounts import AuditEvent
+from gemini_core.errors import Conflict, NotFound
 from gemini_core.model.billing.checkouts import Awaiting
-from gemini_core.model.billing.ledger import BillingRecord
-from gemini_core.model.billing.subscriptions import Grant, GrantId, Standing, Terms
+from gemini_core.model.billing.ledger import BillingRecord, customer_taken
+from gemini_core.model.billing.subscriptions import Grant, GrantId, Standing, SubscriptionStatus, Terms
 from gemini_core.model.ids import UserId, uuid7
-from gemini_core.ports.accounts import AuditLog
 from gemini_core.ports.billing import Approvals, BillingLedger, SubscriptionRepo
 from gemini_core.ports.clock import Clock
 from gemini_core.use_cases.billing.syncing import SyncCustomer
@@ -21,20 +22,27 @@ class GrantPro:
     """An operator gives a user pro, for a time or for ever, whatever the gateway says."""
 
     store: SubscriptionRepo
-    audit: AuditLog
+    ledger: BillingLedger
     terms: Terms
     clock: Clock
 
     def __call__(self, user: UserId, *, until: datetime | None, reason: str, by: str) -> Standing:
         """Raises `NotFound`, `Conflict` (`grant-in-the-past`)."""
         now = self.clock.now()
-        if until is not None and until <= now:
-            raise Conflict("A grant cannot end in the past.", code="grant-in-the-past")
-        grant = Grant(id=GrantId(uuid7(now)), user_id=user, until=until, reason=reason, by=by, created_at=now)
-        standing = self.store.grant(grant, self.terms, now=now)
-        detail = {"until": until.isoformat() if until else None, "reason": reason}
-        self.audit.note(AuditEvent(event="subscription.granted", at=now, user_id=user, operator=by, detail=detail))
-        return standing
+        return self.store.grant(_grant(user, until, reason, by, now), self.terms, now=now)
+
+    def foresee(self, user: UserId, *, until: datetime | None, reason: str, by: str) -> SubscriptionStatus:
+        """What the status would be."""
+        now = self.clock.now()
+        record = self.ledger.record(user)
+        grants = (*record.grants, _grant(user, until, reason, by, now))
+        return replace(record, grants=grants).status(now, self.terms)
+
+
+def _grant(user: UserId, until: datetime | None, reason: str, by: str, now: datetime) -> Grant:
+    if until is not None and until <= now:
+        raise Conflict("A grant cannot end in the past.", code="grant-in-the-past")
+    return Grant(id=GrantId(uuid7(now)), user_id=user, until=until, reason=reason, by=by, created_at=now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +50,19 @@ class RevokeGrants:
     """An operator takes back what operators gave; a paid subscription stays."""
 
     store: SubscriptionRepo
-    audit: AuditLog
+    ledger: BillingLedger
     terms: Terms
     clock: Clock
 
     def __call__(self, user: UserId, *, by: str) -> Sequence[GrantId]:
         """The grants that ended. Raises `NotFound`."""
+        return self.store.revoke(user, self.terms, operator=by, now=self.clock.now())
+
+    def foresee(self, user: UserId) -> SubscriptionStatus:
+        """What the status would be."""
         now = self.clock.now()
-        ended = self.store.revoke(user, self.terms, now=now)
-        detail = {"grants": [str(grant) for grant in ended]}
-        self.audit.note(AuditEvent(event="subscription.revoked", at=now, user_id=user, operator=by, detail=detail))
-        return ended
+        record = self.ledger.record(user)
+        return replace(record, grants=tuple(grant.revoked(now) for grant in record.grants)).status(now, self.terms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +71,36 @@ class LinkCustomer:
 
     ledger: BillingLedger
     sync: SyncCustomer
-    audit: AuditLog
     clock: Clock
 
     def __call__(self, user: UserId, customer_id: str, *, by: str) -> BillingRecord:
         """Raises `NotFound` (user or customer), `Conflict` (`customer-taken`), `Unavailable`."""
-        now = self.clock.now()
         self.sync.gateway.subscriptions(customer_id)
-        self.ledger.link(user, customer_id, now=now)
-        detail = {"customer": customer_id}
-        self.audit.note(AuditEvent(event="subscription.linked", at=now, user_id=user, operator=by, detail=detail))
+        self.ledger.link(user, customer_id, operator=by, now=self.clock.now())
         self.sync(user)
         return self.ledger.record(user)
+
+    def foresee(self, user: UserId, customer_id: str) -> SubscriptionStatus:
+        """What the status would be."""
+        record = self.ledger.record(user)
+        found = tuple(self.sync.gateway.subscriptions(customer_id))
+        owner = self.ledger.owner(customer_id)
+        if owner not in (None, user) or record.customer_id not in (None, customer_id):
+            raise customer_taken()
+        linked = replace(record, customer_id=customer_id, subscriptions=found)
+        return linked.status(self.clock.now(), self.sync.terms)
+
+
+@dataclass(frozen=True, slots=True)
+class ClearFlags:
+    """An operator has looked into what was flagged of a user, or of one who is gone."""
+
+    ledger: BillingLedger
+    clock: Clock
+
+    def __call__(self, user: UserId, *, by: str) -> int:
+        """How many flags there were."""
+        return self.ledger.clear_flags(user, operator=by, now=self.clock.now())
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +109,19 @@ class ApproveCheckout:
 
     approvals: Approvals | None
     sync: SyncCustomer
-    audit: AuditLog
-    clock: Clock
 
     def __call__(self, session_id: str, *, by: str) -> UserId:
         """Whose checkout it was. Raises `NotFound`, `Conflict` (`no-approvals`)."""
-        user = self._approvals().approve(session_id)
-        now, detail = self.clock.now(), {"session": session_id}
-        self.audit.note(AuditEvent(event="subscription.approved", at=now, user_id=user, operator=by, detail=detail))
+        user = self._approvals().approve(session_id, operator=by)
         self.sync(user)
         return user
+
+    def foresee(self, session_id: str) -> UserId:
+        """Whose checkout it is."""
+        found = next((each.user_id for each in self.waiting() if each.session_id == session_id), None)
+        if found is None:
+            raise NotFound("There is no such checkout.")
+        return found
 
     def waiting(self) -> Sequence[Awaiting]:
         """What waits for an approval, oldest first. Raises `Conflict` (`no-approvals`)."""

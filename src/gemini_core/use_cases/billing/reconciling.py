@@ -1,14 +1,15 @@
-"""Finding what was missed."""
+"""Finding what was missed, and mending it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from gemini_core.errors import Unavailable
 from gemini_core.model.billing.events import EventState
+from gemini_core.model.billing.ledger import BillingFilter, BillingRecord
 from gemini_core.model.ids import UserId
-from gemini_core.ports.billing import BillingEvents, GatewayEvents, Reconciliation
+from gemini_core.ports.billing import BillingEvents, BillingLedger, GatewayEvents, Reconciliation
 from gemini_core.ports.clock import Clock
 from gemini_core.use_cases.billing.syncing import SyncCustomer
 
@@ -53,7 +54,8 @@ class Reconcile:
         done: set[UserId] = set()
         failed = 0
         with ThreadPoolExecutor(CALLS_IN_FLIGHT, thread_name_prefix="reconcile") as pool:
-            while batch := set(self.store.overdue(looked_before=looked_before, now=now, limit=BATCH)) - done:
+            # Looks that failed stay overdue, and come first.
+            while batch := set(self.store.overdue(looked_before=looked_before, now=now, limit=BATCH + failed)) - done:
                 failed += list(pool.map(self._look, batch)).count(False)
                 done |= batch
                 progress(len(done))
@@ -79,3 +81,48 @@ class Reconcile:
         except Unavailable:
             return False
         return True
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Where a look would change something: what is stored, and what would be. `failed`: as in `Reconciled`."""
+
+    looked_at: int
+    failed: int
+    differing: tuple[tuple[BillingRecord, BillingRecord], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CompareCustomers:
+    """Operators see where what is stored differs from what the gateway says. Nothing is written."""
+
+    ledger: BillingLedger
+    sync: SyncCustomer
+
+    def __call__(self, *, progress: Callable[[int], None] = _in_silence) -> Compared:
+        """All customers. `progress` is told how many so far."""
+        looked_at = failed = 0
+        differing: list[tuple[BillingRecord, BillingRecord]] = []
+        with ThreadPoolExecutor(CALLS_IN_FLIGHT, thread_name_prefix="compare") as pool:
+            for records in self._pages():
+                found = list(pool.map(self._foreseen, records))
+                looked_at += len(found)
+                failed += found.count(None)
+                pairs = zip(records, found, strict=True)
+                differing += [(before, after) for before, after in pairs if after is not None and after != before]
+                progress(looked_at)
+        return Compared(looked_at, failed, tuple(differing))
+
+    def _pages(self) -> Iterator[Sequence[BillingRecord]]:
+        after: tuple[str, ...] | None = None
+        while True:
+            page = self.ledger.list_records(BillingFilter(), limit=BATCH, after=after)
+            yield [record for record in page.items if record.customer_id]
+            if (after := page.next) is None:
+                return
+
+    def _foreseen(self, record: BillingRecord) -> BillingRecord | None:
+        try:
+            return self.sync.foresee(record)
+        except Unavailable:
+            return None

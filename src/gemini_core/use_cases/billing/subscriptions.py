@@ -1,10 +1,11 @@
 """What a user is on, and ending it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gemini_core.errors import Conflict
-from gemini_core.model.accounts import AuditEvent
+from gemini_core.model.billing.acts import change_asked
+from gemini_core.model.billing.ledger import BillingRecord
 from gemini_core.model.billing.subscriptions import Cancellation, Subscription, SubscriptionStatus, Terms
 from gemini_core.model.ids import UserId
 from gemini_core.ports.accounts import AuditLog
@@ -39,20 +40,29 @@ class ChangeCancellation:
     def __call__(self, user: UserId, when: Cancellation, *, by: str | None = None) -> SubscriptionStatus:
         """`by`: the operator, if it is not the user. Raises `Conflict` (`no-subscription`), `Unavailable`."""
         now = self.clock.now()
-        for subscription in self.alive(user):
+        for subscription in self._changeable(user):
+            self.audit.note(change_asked(user, subscription.id, when, operator=by, now=now))
             self.gateway.cancel(subscription.id, when)
-            detail = {"subscription": subscription.id, "when": when.value}
-            self.audit.note(AuditEvent(event="subscription.changed", at=now, user_id=user, operator=by, detail=detail))
         self.sync(user)
         return self.ledger.record(user).status(now, self.sync.terms)
 
-    def alive(self, user: UserId) -> Sequence[Subscription]:
-        """What can be cancelled. If nothing is known, the gateway is asked first."""
-        terms = self.sync.terms
-        found = [each for each in self.ledger.record(user).subscriptions if each.is_alive(terms)]
-        if not found:
+    def foresee(self, user: UserId, when: Cancellation) -> SubscriptionStatus:
+        """What the status would be. Nothing is changed; the gateway is asked how things stand. Raises as the deed."""
+        record = self.sync.foresee(self.ledger.record(user))
+        changeable = self._alive(record)
+        changed = tuple(each.changed(when) if each in changeable else each for each in record.subscriptions)
+        return replace(record, subscriptions=changed).status(self.clock.now(), self.sync.terms)
+
+    def _changeable(self, user: UserId) -> Sequence[Subscription]:
+        """If nothing that can be changed is known, the gateway is asked first."""
+        try:
+            return self._alive(self.ledger.record(user))
+        except Conflict:
             self.sync(user)
-            found = [each for each in self.ledger.record(user).subscriptions if each.is_alive(terms)]
+            return self._alive(self.ledger.record(user))
+
+    def _alive(self, record: BillingRecord) -> Sequence[Subscription]:
+        found = [each for each in record.subscriptions if each.is_alive(self.sync.terms)]
         if not found:
             raise Conflict("There is no subscription to change.", code="no-subscription")
         return found

@@ -1,10 +1,11 @@
 """Keeping what is stored true to what the gateway says."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gemini_core.errors import NotFound
 from gemini_core.model.billing.events import Sync
+from gemini_core.model.billing.ledger import BillingRecord
 from gemini_core.model.billing.subscriptions import ALIVE, Cancellation, Standing, Subscription, Terms
 from gemini_core.model.ids import UserId
 from gemini_core.ports.billing import PaymentGateway, SubscriptionRepo
@@ -15,7 +16,7 @@ from gemini_core.ports.clock import Clock
 class SyncCustomer:
     """Look at the customer's whole state at the gateway and write that; a look that began earlier never wins.
 
-    For an account that is gone, whatever is alive at the gateway is ended.
+    For an account that is gone, no page is left to pay on, and whatever is alive at the gateway is ended.
     """
 
     store: SubscriptionRepo
@@ -27,18 +28,30 @@ class SyncCustomer:
         """The plan that follows; None for a user who was never a customer, or if a later look came first."""
         now = self.clock.now()
         sync = self.store.begin_sync(user, now=now)
-        return None if sync is None else self.store.apply(sync, self._look(sync), self.terms, now=now)
+        if sync is None:
+            return None
+        if sync.buried:
+            self._end_everything(sync)
+        return self.store.apply(sync, self._found(sync.customer_id), self.terms, now=now)
 
-    def _look(self, sync: Sync) -> Sequence[Subscription]:
+    def foresee(self, record: BillingRecord) -> BillingRecord:
+        """What the record would be after a look; nothing is written, here or at the gateway."""
+        if record.customer_id is None:
+            return record
+        found = sorted(self._found(record.customer_id), key=lambda each: (each.created_at, each.id))
+        return replace(record, subscriptions=tuple(found))
+
+    def _found(self, customer_id: str) -> Sequence[Subscription]:
         try:
-            found = self.gateway.subscriptions(sync.customer_id)
-            if sync.buried and (alive := [each for each in found if each.status in ALIVE]):
-                for each in alive:
-                    self.gateway.cancel(each.id, Cancellation.NOW)
-                found = self.gateway.subscriptions(sync.customer_id)
+            return self.gateway.subscriptions(customer_id)
         except NotFound:  # deleted at the gateway, and everything with it
             return ()
-        return found
+
+    def _end_everything(self, sync: Sync) -> None:
+        self.gateway.close_checkouts(sync.customer_id)
+        for each in self._found(sync.customer_id):
+            if each.status in ALIVE:
+                self.gateway.cancel(each.id, Cancellation.NOW)
 
 
 @dataclass(frozen=True, slots=True)
