@@ -4,16 +4,18 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID, uuid5
 
+from tests.chaos.bill import Account
 from tests.chaos.people import Person
 from tests.chaos.trouble import Kill
 from tests.fakes.gemini import Record, reply_to
 from tests.fakes.system import FINAL, Installation, Json
 
+from gemini_core.model.notes import TITLE_JOB
+
 # Seconds after a kill in which the provider notices that the worker has hung up.
 NOTICED = 1.5
-# Seconds for which an answer that arrived may be on its way to the database, on a busy machine.
-ON_ITS_WAY = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,31 +63,17 @@ class Examination:
             if counted.get(person.id, 0) != truth:
                 yield f"user {person.id}: counted {counted.get(person.id)}, in truth {truth}"
 
-    def provided(self) -> dict[str, list[Record]]:
-        """The calls that the provider charges for, by user."""
-        found: dict[str, list[Record]] = {person.id: [] for person in self.people}
+    def accounts(self) -> dict[str, Account]:
+        """Of every call that the provider charges for or that is on record, by its job."""
+        found = defaultdict[str, Account](Account)
         for record in self.site.gemini.records:
-            for person in self.people:
-                if record.usage and person.name in record.text:
-                    found[person.id].append(record)
+            if record.usage:
+                found[self._job(record)].charged.append(record)
+        for job, *figures in self.site.ask("SELECT job_id::text, prompt_tokens, output_tokens FROM model_calls"):
+            found[job].recorded.append((figures[0], figures[1]))
+        for job, attempts in self._ended().items():
+            found[job].died = max(attempts) - len(attempts)
         return found
-
-    def ledger(self) -> dict[str, tuple[int, int]]:
-        """Calls and tokens by user."""
-        query = (
-            "SELECT user_id::text, sum(calls)::int, sum(prompt_tokens + output_tokens)::int FROM token_usage GROUP BY 1"
-        )
-        return {user: (calls, tokens) for user, calls, tokens in self.site.ask(query)}
-
-    def misbilled(self) -> Iterator[str]:
-        """Users whose ledger is not the provider's bill, without the answers that died with their worker."""
-        ledger = self.ledger()
-        for user, records in self.provided().items():
-            calls, tokens = ledger.get(user, (0, 0))
-            mortal = [record for record in records if self._may_have_died(record)]
-            missing = _tokens(records) - tokens
-            if not 0 <= len(records) - calls <= len(mortal) or not 0 <= missing <= _tokens(mortal):
-                yield f"user {user}: {len(records)} calls, {_tokens(records)} tokens; in the ledger {calls}, {tokens}"
 
     def recoveries(self) -> Iterator[float]:
         """Seconds from the kill of a worker to the end of each reply that it was making."""
@@ -111,13 +99,20 @@ class Examination:
             stored[text].append(tuple(message))
         return stored
 
-    def _may_have_died(self, record: Record) -> bool:
-        end = record.finished or 0.0
-        return any(record.started < kill.monotonic < end + ON_ITS_WAY for kill in self.kills)
+    def _job(self, record: Record) -> str:
+        """What the call was made for: the reply to a message, or the title of its room."""
+        text = record.text.removeprefix("User: ").partition("\n\n")[0]
+        reply = next(person.accepted[text]["reply"] for person in self.people if text in person.accepted)
+        return reply["id"] if text == record.text else str(uuid5(UUID(reply["chatroom_id"]), TITLE_JOB))
 
-
-def _tokens(records: Sequence[Record]) -> int:
-    return sum(sum(record.usage or ()) for record in records)
+    def _ended(self) -> dict[str, set[int]]:
+        """The attempts of each job of which a worker has said that they are over."""
+        ended = defaultdict[str, set[int]](set)
+        for process in self.site.processes:
+            for line in process.lines():
+                if line["event"] == "job":
+                    ended[line["job_id"]].add(line["attempt"])
+        return ended
 
 
 def failures(finals: dict[str, Json]) -> Counter[str]:

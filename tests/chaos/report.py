@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from tests.chaos.bill import Gap, Wrong
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """The counts; the lists say what is wrong, and must be empty.
 
-    `unbilled`: answers that arrived at a worker which was killed before it could store them.
+    `gaps`: calls that died with their worker, and what of them is not in the ledger.
     `recoveries`: seconds from the kill of a worker to the end of a reply that it was making.
     """
 
@@ -23,18 +25,24 @@ class Report:
     stuck: Sequence[str]
     misread: Sequence[str]
     miscounted: Sequence[str]
-    misbilled: Sequence[str]
+    misbilled: Sequence[Wrong]
+    gaps: Sequence[Gap]
     provider_tokens: int
     ledger_tokens: int
     calls: int
-    unbilled: int
     recoveries: Sequence[float]
     seconds: float
 
     @property
     def kept(self) -> bool:
         """Every promise was."""
-        return not any((self.doubled, self.lost, self.stuck, self.misread, self.miscounted, self.misbilled))
+        wrongs = (self.doubled, self.lost, self.stuck, self.misread, self.miscounted, self.misbilled)
+        return not any(wrongs) and self.ledger_tokens + self.gone == self.provider_tokens
+
+    @property
+    def gone(self) -> int:
+        """Tokens that were charged for calls that died with their worker, and are not in the ledger."""
+        return sum(gap.tokens for gap in self.gaps)
 
     def __str__(self) -> str:
         """A table."""
@@ -51,10 +59,11 @@ class Report:
             "stuck": len(self.stuck),
             "read otherwise than stored": len(self.misread),
             "users whose daily counter is wrong": len(self.miscounted),
-            "users whose tokens are wrong": len(self.misbilled),
+            "replies whose tokens are wrong": len(self.misbilled),
             "calls of the model": self.calls,
             "tokens by the provider": self.provider_tokens,
-            "tokens in the ledger": f"{self.ledger_tokens} ({self.unbilled} died with their worker)",
+            "tokens in the ledger": self.ledger_tokens,
+            "tokens gone with a killed worker": f"{self.gone} (in {len(self.gaps)} calls)",
         }
         if self.recoveries:
             middle, worst = median(self.recoveries), max(self.recoveries)
@@ -63,4 +72,5 @@ class Report:
         wide = max(map(len, rows))
         table = [f"| {name:<{wide}} | {value} |" for name, value in rows.items()]
         wrongs = [*self.doubled, *self.lost, *self.stuck, *self.misread, *self.miscounted, *self.misbilled]
-        return "\n".join([f"| {'':<{wide}} | |", f"|{'-' * (wide + 2)}|---|", *table, *wrongs])
+        told = [f"gone with its worker: {gap}" for gap in self.gaps]
+        return "\n".join([f"| {'':<{wide}} | |", f"|{'-' * (wide + 2)}|---|", *table, *told, *map(str, wrongs)])

@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 
 import httpx
+from tests.chaos.bill import Gap, Wrong, gaps
 from tests.chaos.examination import Examination, failures
 from tests.chaos.people import ROOMS, Person
 from tests.chaos.plan import Plan
@@ -71,8 +72,8 @@ def _all(deeds: list[Future[None]]) -> None:
 
 
 def _report(found: Examination, trouble: Trouble, seconds: float) -> Report:
-    finals, provided, ledger = found.finals(), found.provided(), found.ledger()
-    charged = [record for records in provided.values() for record in records]
+    finals, accounts = found.finals(), found.accounts().values()
+    told = list(gaps(accounts))
     return Report(
         seconds=seconds,
         strikes=trouble.struck,
@@ -84,10 +85,10 @@ def _report(found: Examination, trouble: Trouble, seconds: float) -> Report:
         stuck=tuple(found.stuck()),
         misread=tuple(complaint for person in found.people for complaint in person.complaints),
         miscounted=tuple(found.miscounted()),
-        misbilled=tuple(found.misbilled()),
+        misbilled=[wrong for wrong in told if isinstance(wrong, Wrong)],
+        gaps=[gap for gap in told if isinstance(gap, Gap)],
         calls=len(found.site.gemini.records),
-        provider_tokens=sum(sum(record.usage or ()) for record in charged),
-        ledger_tokens=sum(tokens for _, tokens in ledger.values()),
-        unbilled=len(charged) - sum(calls for calls, _ in ledger.values()),
+        provider_tokens=sum(sum(record.usage or ()) for account in accounts for record in account.charged),
+        ledger_tokens=sum(sum(figures) for account in accounts for figures in account.recorded),
         recoveries=tuple(found.recoveries()),
     )

@@ -304,6 +304,7 @@ def test_a_streaming_reply_is_cancelled_within_a_second_and_keeps_its_text_and_i
     assert reply_to(text).startswith(told)
     assert len(told) < len(reply_to(text))
     assert user.used() == 1
+    assert user.usage()["tokens"]["today"] == rest[-1][1]["usage"]
     again = user.cancel(reply)
     assert (again.status_code, again.json()["type"]) == (409, "/problems/already-final")
 
@@ -335,6 +336,7 @@ def test_a_room_deleted_in_mid_reply_stops_the_model_and_leaves_nothing(house: H
     assert user.call("GET", f"/chatroom/{room}/message/{reply['id']}/").status_code == 404
     assert house.site.ask("SELECT id FROM jobs WHERE lane = %s", room) == []
     assert house.site.ask("SELECT id FROM messages WHERE chatroom_id = %s", room) == []
+    assert until(lambda: user.usage()["tokens"]["today"]["output_tokens"] > 0, within=20), "it was spent all the same"
 
 
 def test_an_account_deleted_in_mid_reply_leaves_nothing(house: House) -> None:

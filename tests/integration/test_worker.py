@@ -43,6 +43,15 @@ class House:
         """How often Gemini got the question."""
         return sum(record.text == text for record in self.site.gemini.records)
 
+    def reported(self, text: str) -> int:
+        """The tokens of all calls with this question, as far as Gemini has told."""
+        return sum(sum(record.usage or ()) for record in self.site.gemini.records if record.text == text)
+
+    def on_record(self, reply: Json) -> int:
+        """The tokens in the ledger."""
+        query = "SELECT coalesce(sum(prompt_tokens + output_tokens), 0)::int FROM model_calls WHERE job_id = %s"
+        return int(self.site.ask(query, reply["id"])[0][0])
+
     def reaches_gemini(self, text: str) -> None:
         """Returns as soon as a worker asks the question."""
         assert until(lambda: self.asked(text) > 0, within=30)
@@ -76,12 +85,13 @@ def once(house: House, user: User, text: str, reply: Json) -> None:
 def test_a_worker_killed_in_mid_reply_is_replaced_within_30_seconds_and_a_reader_is_told_to_start_anew(
     house: House,
 ) -> None:
-    victim = house.site.worker()
+    victim = house.site.worker(**SHORT_LEASE)
     user, text = house.user(), house.question(hangs(HALF))
     reply = user.send(user.room(), text)
     events = user.events(reply)
     assert next(events) == ("delta", {"text": HALF})
-    house.site.worker()
+    assert until(lambda: house.on_record(reply) == house.reported(text), within=10)
+    house.site.worker(**SHORT_LEASE)
     began = time.monotonic()
     victim.kill()
     names, told = [], ""
@@ -91,6 +101,7 @@ def test_a_worker_killed_in_mid_reply_is_replaced_within_30_seconds_and_a_reader
     assert time.monotonic() - began < 30
     assert (names.count("reset"), names[0], names[-1], told) == (1, "reset", "done", reply_to(text))
     once(house, user, text, reply)
+    assert house.on_record(reply) == house.reported(text) > user.final(reply)["usage"]["total_tokens"]
 
 
 def test_a_worker_that_was_frozen_longer_than_its_lease_stores_nothing_when_it_thaws(house: House) -> None:
@@ -135,6 +146,7 @@ def test_a_worker_told_to_stop_hands_back_what_it_cannot_finish_in_time(house: H
     worker.ask_to_stop()
     assert worker.wait(15) == 0
     assert house.site.ask("SELECT leased_until, failures FROM jobs WHERE id = %s", reply["id"]) == [(None, 0)]
+    assert house.on_record(reply) == house.reported(text) > 0
     house.site.worker()
     once(house, user, text, reply)
 

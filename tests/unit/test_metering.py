@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from threading import Event
+from threading import Event, Timer
 
 import pytest
 
@@ -16,6 +16,7 @@ from gemini_core.model.chat import ReplyError, Role, Usage
 from gemini_core.model.ids import JobId, UserId, uuid7
 from gemini_core.model.jobs import Lease
 from gemini_core.model.replies import ModelCall, ModelFailure, Piece, Prompt, Timeouts, Turn
+from gemini_core.use_cases.jobs import Stop
 from gemini_core.use_cases.replies.metering import MeteredModel
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -52,8 +53,8 @@ def metered(ledger: Ledger, *pieces: Piece | ModelFailure) -> MeteredModel:
     return MeteredModel(ScriptedModel([pieces]), ledger, SystemClock())
 
 
-def listen(model: MeteredModel) -> Iterator[Piece]:
-    return model.stream(PROMPT, LEASE, ANN, timeouts=Timeouts(), stopped=Event().is_set)
+def listen(model: MeteredModel, stop: Stop | None = None) -> Iterator[Piece]:
+    return model.stream(PROMPT, LEASE, ANN, timeouts=Timeouts(), stop=stop or Stop())
 
 
 def test_a_call_that_is_complete_is_on_record_with_its_last_figures_and_who_answered() -> None:
@@ -93,11 +94,22 @@ def test_a_call_that_goes_on_is_on_record_as_far_as_it_was_reported() -> None:
         assert ledger.told == [("gemini-test", Usage(5, count))]
 
 
-def test_what_cannot_be_recorded_at_the_end_is_recorded_later() -> None:
+def test_a_call_is_over_when_it_is_on_record() -> None:
     ledger = Ledger()
     ledger.away.set()
-    model = metered(ledger, Piece("Tea.", Usage(5, 1), "stop"))
-    assert [piece.text for piece in listen(model)] == ["Tea."]
+    Timer(0.2, ledger.away.clear).start()
+    list(listen(metered(ledger, Piece("Tea.", Usage(5, 1), "stop"))))
+    assert ledger.told == [("gemini-test", Usage(5, 1))]
+
+
+def test_what_cannot_be_recorded_when_a_call_is_stopped_is_recorded_later() -> None:
+    ledger, stop = Ledger(), Stop()
+    ledger.away.set()
+    model = metered(ledger, Piece("Tea", Usage(5, 1)), Piece(".", Usage(5, 2), "stop"))
+    pieces = listen(model, stop)
+    next(pieces)
+    stop.set()
+    assert list(pieces) == []
     with pytest.raises(Unavailable):
         model.record()
     ledger.away.clear()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from threading import Event, Lock
 from time import monotonic
-from typing import Protocol
+from typing import Protocol, TypeVar
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 from gemini_core.errors import Unavailable
@@ -16,10 +16,14 @@ from gemini_core.model.jobs import Backoff, Lease, NewJob
 from gemini_core.ports.clock import Clock
 from gemini_core.ports.jobs import JobQueue, JobRepo, LeaseKeeper
 
+T = TypeVar("T")
+
 log = logging.getLogger(__name__)
 
 # A job that was claimed this often without ever ending (its workers died of it?) is given up.
 MOST_CLAIMS = 50
+# Seconds between two tries to store something while the store is away.
+STORE_AGAIN = 1.0
 
 
 @dataclass(slots=True)
@@ -36,6 +40,15 @@ class Stop:
     def wait(self, seconds: float) -> bool:
         """Rest for so long, or until asked to stop: then True."""
         return self._event.wait(seconds)
+
+    def insist(self, store: Callable[[], T]) -> T:
+        """What was paid for waits for a store that is away, until asked to stop: then raises `Unavailable`."""
+        while True:
+            try:
+                return store()
+            except Unavailable:
+                if self.wait(STORE_AGAIN):
+                    raise
 
     def set(self, *, hand_back: bool = False) -> None:
         """Ask to stop."""

@@ -48,7 +48,7 @@ class Scribe:
             return ""
         prompt, parts, whole = Prompt(self.name or room.model, instruction, (Turn(Role.USER, told),)), [], False
         try:
-            for piece in self.model.stream(prompt, lease, room.user_id, timeouts=self.timeouts, stopped=stop):
+            for piece in self.model.stream(prompt, lease, room.user_id, timeouts=self.timeouts, stop=stop):
                 whole = piece.finish_reason == "stop"
                 parts.append(piece.text)
         except ModelFailure as failure:

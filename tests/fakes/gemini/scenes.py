@@ -140,12 +140,17 @@ def event(body: object) -> bytes:
 
 
 def answer(*texts: str, finish: str = "STOP", pause: float = 0.0, prompt_tokens: int = 10) -> Scene:
-    """A whole reply; the last event carries reason and usage."""
-    steps: list[Step] = []
-    for text in texts:
-        steps += [Pause(pause), chunk(text)] if pause else [chunk(text)]
-    usage = (prompt_tokens, THOUGHTS + sum(len(text.split()) for text in texts))
+    """A whole reply; every event carries the usage so far, and the last one the reason."""
+    said = spoken(*texts, prompt_tokens=prompt_tokens)
+    steps: list[Step] = [step for sent in said for step in ((Pause(pause), sent) if pause else (sent,))]
+    usage = said[-1].usage if said else (prompt_tokens, THOUGHTS)
     return Scene(f"answer:{finish}", (*steps, chunk("", finish=finish, usage=usage)))
+
+
+def spoken(*texts: str, prompt_tokens: int = 10) -> list[Send]:
+    """The beginning of a reply."""
+    words = [sum(len(text.split()) for text in texts[: place + 1]) for place in range(len(texts))]
+    return [chunk(text, usage=(prompt_tokens, THOUGHTS + said)) for text, said in zip(texts, words, strict=True)]
 
 
 def overloaded(*, retry_after: str | None = None, retry_delay: str | None = None) -> Refusal:
@@ -162,24 +167,25 @@ def unavailable(status: int = 503) -> Refusal:
 
 
 def hangs(*texts: str) -> Scene:
-    return Scene("hang", (*(chunk(text) for text in texts), Hang()))
+    return Scene("hang", (*spoken(*texts), Hang()))
 
 
 def drips(*texts: str, data: bytes = b": keep-alive\n\n") -> Scene:
-    return Scene("drip", (*(chunk(text) for text in texts), Drip(data)))
+    return Scene("drip", (*spoken(*texts), Drip(data)))
 
 
 def breaks_off(*texts: str) -> Scene:
+    """What was sent may be lost with the connection, so it costs nothing."""
     return Scene("break-off", (*(chunk(text) for text in texts), BreakOff()))
 
 
 def cut_short(*texts: str) -> Scene:
     """Ends in good order, but without a finish reason."""
-    return Scene("cut-short", tuple(chunk(text) for text in texts))
+    return Scene("cut-short", tuple(spoken(*texts)))
 
 
 def malformed(*texts: str) -> Scene:
-    return Scene("malformed", (*(chunk(text) for text in texts), Send(b'data: {"candidates": [{"cont\r\n\r\n')))
+    return Scene("malformed", (*spoken(*texts), Send(b'data: {"candidates": [{"cont\r\n\r\n')))
 
 
 def empty(finish: str = "STOP") -> Scene:

@@ -1,12 +1,10 @@
 """How a reply is made."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TypeVar
 
-from gemini_core.errors import Unavailable
 from gemini_core.model.attachments import File
 from gemini_core.model.billing.plans import Plans
 from gemini_core.model.chat import Message, ReplyError, Status, Usage
@@ -23,14 +21,10 @@ from gemini_core.use_cases.chat.attachments import Attachments
 from gemini_core.use_cases.jobs import Stop
 from gemini_core.use_cases.replies.metering import MeteredModel
 
-T = TypeVar("T")
-
 log = logging.getLogger(__name__)
 # More turns than this are never told.
 MOST_TURNS = 400
 BYTES_PER_TOKEN = 4
-# Seconds between two tries to store an answer while the store is away.
-STORE_AGAIN = 1.0
 BROKEN = ReplyError("internal", "Something went wrong on our side. Please try again.", retryable=True)
 
 
@@ -117,7 +111,7 @@ class AnswerMessage:
         tokens = self._tokens(conversation.plan)
         prompt = prompt_for(conversation, model=draft.model, context_tokens=tokens, files=files)
         timeouts, payer = self._timeouts(lease), conversation.user_id
-        for piece in self.model.stream(prompt, lease, payer, timeouts=timeouts, stopped=stop):
+        for piece in self.model.stream(prompt, lease, payer, timeouts=timeouts, stop=stop):
             draft.model = piece.model or draft.model
             draft.usage = piece.usage or draft.usage
             draft.finish_reason = piece.finish_reason or draft.finish_reason
@@ -154,7 +148,7 @@ class AnswerMessage:
         pause = self._pause(lease, failure)
         if pause is not None:
             again = timedelta(seconds=pause)
-            self._patiently(stop, lambda: self.jobs.put_back(lease, after=again, failed=True, error=error.code))
+            stop.insist(lambda: self.jobs.put_back(lease, after=again, failed=True, error=error.code))
             return () if pause else (lease.id,)
         return self._finish(
             user,
@@ -183,22 +177,11 @@ class AnswerMessage:
         self, user: UserId, lease: Lease, answer: Answer, stop: Stop, notes: Sequence[NewJob] = ()
     ) -> Sequence[JobId]:
         now, then = self.clock.now, (*notes, *self._news(user, lease, answer))
-        return self._told(
-            lease, self._patiently(stop, lambda: self.replies.finish(lease, answer, now=now(), then=then))
-        )
+        return self._told(lease, stop.insist(lambda: self.replies.finish(lease, answer, now=now(), then=then)))
 
     def _news(self, user: UserId, lease: Lease, answer: Answer) -> Sequence[NewJob]:
         """What others are to be told of it."""
         return self.audience.promises(reply_ended(user, lease, answer, self.clock.now()), lease.request_id)
-
-    def _patiently(self, stop: Stop, store: Callable[[], T]) -> T:
-        """What was paid for waits for a store that is away; the lease is good until somebody takes it."""
-        while True:
-            try:
-                return store()
-            except Unavailable:
-                if stop.wait(STORE_AGAIN):
-                    raise
 
     def _told(self, lease: Lease, nudge: Sequence[JobId] | None) -> Sequence[JobId]:
         """Followers look at the store from now on."""

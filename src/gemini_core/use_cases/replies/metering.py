@@ -1,7 +1,7 @@
 """What the model costs."""
 
 import logging
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from threading import Lock
 from uuid import UUID
@@ -14,6 +14,7 @@ from gemini_core.model.replies import ModelCall, ModelFailure, Piece, Prompt, Ti
 from gemini_core.ports.chat import UsageRepo
 from gemini_core.ports.clock import Clock
 from gemini_core.ports.replies import LLMClient
+from gemini_core.use_cases.jobs import Stop
 
 log = logging.getLogger(__name__)
 
@@ -31,17 +32,15 @@ class MeteredModel:
     _news: dict[UUID, ModelCall] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
-    def stream(
-        self, prompt: Prompt, lease: Lease, payer: UserId, *, timeouts: Timeouts, stopped: Callable[[], bool]
-    ) -> Iterator[Piece]:
+    def stream(self, prompt: Prompt, lease: Lease, payer: UserId, *, timeouts: Timeouts, stop: Stop) -> Iterator[Piece]:
         """As `LLMClient.stream`. A lease is good for one call."""
         call = ModelCall(id=lease.token, job=lease.id, user=payer, model=prompt.model, began=self.clock.now())
         try:
             # Two generators, so that a call that is left is closed before it is recorded.
-            yield from self._heard(call, self.llm.stream(prompt, timeouts=timeouts, stopped=stopped))
+            yield from self._heard(call, self.llm.stream(prompt, timeouts=timeouts, stopped=stop))
         finally:
             try:
-                self._record([call.id])
+                stop.insist(lambda: self._record([call.id]))
             except Unavailable:
                 log.warning("tokens not on record yet", extra={"call": str(call.id)})
 
