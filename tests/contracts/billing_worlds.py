@@ -4,10 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from sqlalchemy import Engine, insert, select, text, update
+from sqlalchemy import Engine, insert, select, update
+from tests.contracts.audit_logs import fill, pages
 
-from adapters.memory.accounts.audit import MemoryAuditLog
-from adapters.memory.accounts.tables import MemoryAccounts
 from adapters.memory.billing.checkouts import MemoryCheckouts
 from adapters.memory.billing.events import MemoryBillingEvents
 from adapters.memory.billing.ledger import MemoryBillingLedger
@@ -22,12 +21,11 @@ from adapters.persistence.billing.ledger import SqlBillingLedger
 from adapters.persistence.billing.subscriptions import SqlSubscriptions
 from adapters.persistence.jobs import SqlJobs
 from adapters.persistence.tables import users
-from gemini_core.errors import NotFound, Unavailable
-from gemini_core.model.accounts import AccountPolicy, AuditEvent
+from gemini_core.errors import NotFound
 from gemini_core.model.billing.checkouts import Begun, Checkout, CheckoutId, Offer, Session
 from gemini_core.model.billing.subscriptions import Standing, Terms
 from gemini_core.model.ids import UserId, uuid7
-from gemini_core.model.requests import Once, Page
+from gemini_core.model.requests import Once
 from gemini_core.ports.accounts import AuditLog
 from gemini_core.ports.billing import BillingEvents, BillingLedger, CheckoutRepo, Reconciliation, SubscriptionRepo
 
@@ -94,32 +92,11 @@ class _People:
         self.standings[user] = standing
 
 
-@dataclass(slots=True)
-class _Pages:
-    """An audit log that can be full."""
-
-    log: AuditLog
-    is_full: bool = False
-
-    def note(self, event: AuditEvent) -> None:
-        if self.is_full:
-            raise Unavailable("No page is left.")
-        self.log.note(event)
-
-    def page(
-        self, *, user: UserId | None = None, event: str | None = None, limit: int, after: tuple[str, ...] | None = None
-    ) -> Page[AuditEvent]:
-        return self.log.page(user=user, event=event, limit=limit, after=after)
-
-    def fill(self) -> None:
-        self.is_full = True
-
-
 def memory_world() -> BillingWorld:
     """In the process."""
     store, people = MemoryStore(), _People()
     jobs = MemoryJobs(store)
-    audit = _Pages(MemoryAuditLog(MemoryAccounts(store, jobs, AccountPolicy())))
+    audit = pages(store)
     billing = MemoryBilling(store, jobs, people, audit)
 
     def add() -> UserId:
@@ -162,10 +139,6 @@ def postgres_world(engine: Engine) -> BillingWorld:
         with engine.connect() as connection:
             connection.execute(update(users).values(status="erasing").where(users.c.id == user))
 
-    def full_log() -> None:
-        with engine.connect() as connection:
-            connection.execute(text("ALTER TABLE audit ADD CONSTRAINT no_page_is_left CHECK (false) NOT VALID"))
-
     ledger = SqlBillingLedger(engine)
     return BillingWorld(
         SqlCheckouts(engine),
@@ -175,7 +148,7 @@ def postgres_world(engine: Engine) -> BillingWorld:
         ledger,
         SqlJobs(engine),
         SqlAuditLog(engine),
-        full_log,
+        lambda: fill(engine),
         add,
         close,
         plan,

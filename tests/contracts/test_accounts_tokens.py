@@ -11,14 +11,16 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Engine
+from sqlalchemy.exc import IntegrityError
 from tests.contracts.account_worlds import NOW, after, at_once
+from tests.contracts.audit_logs import Pages, fill, pages
 
 from adapters.jwt.ring import FixedRing, Ring, StoredRing
 from adapters.jwt.tokens import JwtTokens
 from adapters.memory.accounts.keys import MemorySigningKeys
 from adapters.persistence.accounts.keys import SqlSigningKeys
-from gemini_core.errors import Conflict, NotFound, Unauthenticated
-from gemini_core.model.accounts import AccessClaims, KeyState
+from gemini_core.errors import Conflict, NotFound, Unauthenticated, Unavailable
+from gemini_core.model.accounts import AccessClaims, AuditEvent, KeyState
 from gemini_core.model.ids import SessionId, UserId, uuid7
 from gemini_core.ports.accounts import AccessTokens, SigningKeys
 
@@ -34,6 +36,9 @@ CLAIMS = AccessClaims(
     expires_at=NOW + LIVES,
     signed_in_at=NOW,
 )
+
+
+NOTE = AuditEvent(event="keys.changed", at=NOW, operator="op")
 
 
 class Clock:
@@ -165,7 +170,7 @@ def test_what_is_no_token_is_refused(token: str) -> None:
 @pytest.fixture(params=["memory", "postgres"])
 def kept(request: pytest.FixtureRequest) -> SigningKeys:
     if request.param == "memory":
-        return MemorySigningKeys()
+        return MemorySigningKeys(pages())
     engine: Engine = request.getfixturevalue("engine")
     return SqlSigningKeys(engine)
 
@@ -191,7 +196,7 @@ def test_whoever_comes_first_makes_the_keys_and_all_use_the_same(kept: SigningKe
 def test_a_rotation_is_seen_by_who_read_the_keys_before_it(kept: SigningKeys) -> None:
     before = ring(kept)
     old = signing(before).issue(CLAIMS)
-    ring(kept).rotate(now=after(60))
+    ring(kept).rotate(NOTE, now=after(60))
     new = signing(ring(kept)).issue(CLAIMS)
     assert new != old
     for reader in (signing(before), signing(ring(kept))):
@@ -202,15 +207,15 @@ def test_a_rotation_is_seen_by_who_read_the_keys_before_it(kept: SigningKeys) ->
 def test_a_key_signs_only_when_everybody_knows_it(kept: SigningKeys) -> None:
     ring(kept).current()
     with pytest.raises(Conflict):
-        ring(kept).rotate(now=after(59))
-    ring(kept).rotate(now=after(60))
+        ring(kept).rotate(NOTE, now=after(59))
+    ring(kept).rotate(NOTE, now=after(60))
     with pytest.raises(Conflict):
-        ring(kept).rotate(now=after(119))
+        ring(kept).rotate(NOTE, now=after(119))
 
 
 def test_of_many_rotations_at_once_one_takes_place(kept: SigningKeys) -> None:
     ring(kept).current()
-    outcomes = at_once(20, lambda _: ring(kept).rotate(now=after(60)))
+    outcomes = at_once(20, lambda _: ring(kept).rotate(NOTE, now=after(60)))
     assert len([outcome for outcome in outcomes if not isinstance(outcome, Conflict)]) == 1
 
 
@@ -219,14 +224,34 @@ def test_a_key_is_taken_out_only_when_nothing_it_signed_is_good_any_more(kept: S
     kid = first.current().signer[0]
     token = signing(first).issue(CLAIMS)
     with pytest.raises(Conflict):
-        first.retire(kid, now=NOW)
-    first.rotate(now=after(60))
+        first.retire(kid, NOTE, now=NOW)
+    first.rotate(NOTE, now=after(60))
     with pytest.raises(Conflict):
-        first.retire(kid, now=after(659))
-    first.retire(kid, now=after(660))
+        first.retire(kid, NOTE, now=after(659))
+    first.retire(kid, NOTE, now=after(660))
     assert is_refused(signing(ring(kept)), token)
     with pytest.raises(NotFound):
-        first.retire(kid, now=after(661))
+        first.retire(kid, NOTE, now=after(661))
+
+
+def test_a_change_of_keys_that_cannot_be_noted_does_not_happen(
+    kept: SigningKeys, request: pytest.FixtureRequest
+) -> None:
+    retired = ring(kept).current().signer[0]
+    ring(kept).rotate(NOTE, now=after(60))
+    before = kept.keys()
+    if isinstance(kept, MemorySigningKeys):
+        assert isinstance(kept.audit, Pages)
+        kept.audit.fill()
+    else:
+        fill(request.getfixturevalue("engine"))
+    for change in (
+        lambda: ring(kept).rotate(NOTE, now=after(120)),
+        lambda: ring(kept).retire(kid, NOTE, now=after(900)),
+    ):
+        with pytest.raises((Unavailable, IntegrityError)):
+            change()
+    assert kept.keys() == before
 
 
 def test_the_private_halves_are_sealed_and_the_published_ones_verify(kept: SigningKeys) -> None:

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from gemini_core.errors import Conflict, NotFound, Unavailable
-from gemini_core.model.accounts import KeyState, SigningKey
+from gemini_core.model.accounts import AuditEvent, KeyState, SigningKey
 from gemini_core.ports.accounts import SigningKeys
 from gemini_core.ports.clock import Clock
 
@@ -58,10 +58,10 @@ class FixedRing:
             for kid, key in self._ring.verifiers.items()
         ]
 
-    def rotate(self, *, now: datetime) -> Sequence[SigningKey]:
+    def rotate(self, note: AuditEvent, *, now: datetime) -> Sequence[SigningKey]:
         raise _fixed()
 
-    def retire(self, kid: str, *, now: datetime) -> None:
+    def retire(self, kid: str, note: AuditEvent, *, now: datetime) -> None:
         raise _fixed()
 
 
@@ -114,18 +114,18 @@ class StoredRing:
     def keys(self) -> Sequence[SigningKey]:
         return self._stored()
 
-    def rotate(self, *, now: datetime) -> Sequence[SigningKey]:
+    def rotate(self, note: AuditEvent, *, now: datetime) -> Sequence[SigningKey]:
         following = next(key for key in self._stored() if key.state is KeyState.NEXT)
         known_from = following.changed_at + PUBLISHED_FOR
         if now < known_from:
             raise Conflict(
                 f"Not everybody knows the next key yet: rotate after {known_from:%H:%M:%S} UTC.", code=TOO_SOON
             )
-        if not self._store.rotate(self._new(KeyState.NEXT, now), now=now):
+        if not self._store.rotate(self._new(KeyState.NEXT, now), note, now=now):
             raise Conflict("The keys were rotated by somebody else this moment.", code=TOO_SOON)
         return self._store.keys()
 
-    def retire(self, kid: str, *, now: datetime) -> None:
+    def retire(self, kid: str, note: AuditEvent, *, now: datetime) -> None:
         key = next((key for key in self._stored() if key.kid == kid), None)
         if key is None:
             raise NotFound("There is no such key.")
@@ -134,7 +134,7 @@ class StoredRing:
         if now - key.changed_at < self._verify_for:
             until = key.changed_at + self._verify_for
             raise Conflict(f"Tokens signed by this key are good until {until:%H:%M:%S} UTC.", code="key-in-use")
-        self._store.remove(kid)
+        self._store.remove(kid, note)
 
     def _stored(self) -> Sequence[SigningKey]:
         """The keys in the store; the first two are made by whoever comes first."""

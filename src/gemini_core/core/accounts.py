@@ -175,8 +175,8 @@ def account_verbs(ports: AccountPorts, jobs: JobPorts, rules: AccountRules, cloc
         log_out_user=LogOutUser(clock=clock, sessions=ports.sessions, gate=gate),
         list_audit=ListAudit(audit=ports.audit),
         list_keys=ListKeys(ring=ports.key_ring),
-        rotate_keys=RotateKeys(clock=clock, ring=ports.key_ring, audit=ports.audit),
-        retire_key=RetireKey(clock=clock, ring=ports.key_ring, audit=ports.audit),
+        rotate_keys=RotateKeys(clock=clock, ring=ports.key_ring),
+        retire_key=RetireKey(clock=clock, ring=ports.key_ring),
         show_budgets=ShowBudgets(clock=clock, limits=ports.limits),
     )
 

@@ -224,12 +224,15 @@ class KeyRing(Protocol):
         """All keys, newest first."""
         ...
 
-    def rotate(self, *, now: datetime) -> Sequence[SigningKey]:
-        """The next key signs, the active one only verifies, and a new next one is published. Raises `Conflict`."""
+    def rotate(self, note: AuditEvent, *, now: datetime) -> Sequence[SigningKey]:
+        """The next key signs, the active one only verifies, and a new next one is published. Raises `Conflict`.
+
+        `note` goes to the audit log with it, or neither does.
+        """
         ...
 
-    def retire(self, kid: str, *, now: datetime) -> None:
-        """Take a retired key out: tokens that it signed are refused.
+    def retire(self, kid: str, note: AuditEvent, *, now: datetime) -> None:
+        """Take a retired key out: tokens that it signed are refused. `note` goes to the audit log with it.
 
         Raises `NotFound`, `Conflict` (`key-in-use`) for a key that signs or is about to.
         """
@@ -247,12 +250,15 @@ class SigningKeys(Protocol):
         """Store the first two keys, unless there are keys already."""
         ...
 
-    def rotate(self, following: SigningKey, *, now: datetime) -> bool:
-        """Move every key one state on and store the following one. False if somebody else did so this moment."""
+    def rotate(self, following: SigningKey, note: AuditEvent, *, now: datetime) -> bool:
+        """Move every key one state on, store the following one, and note it: one transaction.
+
+        False if somebody else did so this moment; then nothing is noted.
+        """
         ...
 
-    def remove(self, kid: str) -> bool:
-        """Remove a retired key. False if there is no retired key of this id."""
+    def remove(self, kid: str, note: AuditEvent) -> bool:
+        """Remove a retired key, and note it: one transaction. False if there is no retired key of this id."""
         ...
 
 

@@ -7,9 +7,10 @@ from typing import Any
 
 from sqlalchemy import Engine, delete, select, text
 
+from adapters.persistence.accounts.audit import add_note
 from adapters.persistence.engine import statement, transaction
 from adapters.persistence.tables import signing_keys
-from gemini_core.model.accounts import KeyState, SigningKey
+from gemini_core.model.accounts import AuditEvent, KeyState, SigningKey
 
 # Any fixed number: whoever changes the ring holds this advisory lock until the end of the transaction.
 LOCK = text("SELECT pg_advisory_xact_lock(707169)")
@@ -43,7 +44,7 @@ class SqlSigningKeys:
             if connection.execute(ALL).first() is None:
                 connection.execute(INSERT, [_row(active), _row(following)])
 
-    def rotate(self, following: SigningKey, *, now: datetime) -> bool:
+    def rotate(self, following: SigningKey, note: AuditEvent, *, now: datetime) -> bool:
         with transaction(self.engine) as connection:
             connection.execute(LOCK)
             newest = connection.execute(ALL).first()
@@ -52,12 +53,15 @@ class SqlSigningKeys:
             for state, to in ((KeyState.ACTIVE, KeyState.RETIRED), (KeyState.NEXT, KeyState.ACTIVE)):
                 connection.execute(MOVE, {"state": state, "to": to, "now": now})
             connection.execute(INSERT, _row(following))
+            add_note(connection, note)
         return True
 
-    def remove(self, kid: str) -> bool:
+    def remove(self, kid: str, note: AuditEvent) -> bool:
         gone = delete(signing_keys).where(signing_keys.c.kid == kid, signing_keys.c.state == KeyState.RETIRED)
-        with statement(self.engine) as connection:
-            return connection.execute(gone).rowcount == 1
+        with transaction(self.engine) as connection:
+            if removed := connection.execute(gone).rowcount == 1:
+                add_note(connection, note)
+            return removed
 
 
 def _row(key: SigningKey) -> dict[str, Any]:

@@ -192,14 +192,11 @@ class RotateKeys:
 
     clock: Clock
     ring: KeyRing
-    audit: AuditLog
 
     def __call__(self, *, operator: str) -> Sequence[SigningKey]:
         """Raises `Conflict`."""
         now = self.clock.now()
-        keys = self.ring.rotate(now=now)
-        self.audit.note(AuditEvent(event="keys.rotated", at=now, operator=operator))
-        return keys
+        return self.ring.rotate(AuditEvent(event="keys.rotated", at=now, operator=operator), now=now)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,13 +205,12 @@ class RetireKey:
 
     clock: Clock
     ring: KeyRing
-    audit: AuditLog
 
     def __call__(self, kid: str, *, operator: str) -> None:
         """Raises `NotFound`, `Conflict`."""
         now = self.clock.now()
-        self.ring.retire(kid, now=now)
-        self.audit.note(AuditEvent(event="keys.retired", at=now, operator=operator, detail={"kid": kid}))
+        note = AuditEvent(event="keys.retired", at=now, operator=operator, detail={"kid": kid})
+        self.ring.retire(kid, note, now=now)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
