@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help check bench attack chaos lock
+.PHONY: help check bench attack fuzz chaos lock
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -12,6 +12,9 @@ bench: ## messages sent per second beside pgbench and other frameworks
 
 attack: ## the promises of signing in, attacked
 	./test tests/attack
+
+fuzz: ## every call of the API, as its description allows and as it does not
+	FUZZ=200 ./test tests/integration/test_described.py
 
 chaos: ## 1,000 messages while workers and servers are killed
 	tests/chaos/run

@@ -8,6 +8,7 @@ from typing import Any, Final, get_args
 
 import msgspec
 
+from adapters.http import bodies
 from adapters.http.describing import Description, Parameter, Raw, description_of
 from adapters.http.kinds import KINDS
 from adapters.http.problems import MEDIA_PROBLEM, Problem
@@ -91,7 +92,8 @@ def _operation(topic: Topic, route: Route, method: str, description: Description
         "security": [{"bearer": []}] if description.signed_in else [],
     }
     if description.body is not None:
-        made["requestBody"] = {"required": True, "content": _content(description.body, schemas)}
+        content = _content(description.body, schemas)
+        made["requestBody"] = {"required": not bodies.may_be_left_out(description.body), "content": content}
     return made
 
 
@@ -157,9 +159,16 @@ def _problems(route: Route, description: Description, schemas: _Schemas) -> dict
 
 def _content(kind: Any, schemas: _Schemas) -> dict[str, Any]:
     if isinstance(kind, Raw):
-        return {kind.media_type: {"schema": {"type": "string", "description": kind.text}}}
+        return {kind.media_type: {"schema": {**_type_of(kind.media_type), "description": kind.text}}}
     one, *others = (schemas.of(struct) for struct in _structs(kind))
     return {"application/json": {"schema": {"anyOf": [one, *others]} if others else one}}
+
+
+def _type_of(media_type: str) -> dict[str, str]:
+    """An event stream is a text to some readers and a list of events to others: OpenAPI 3.1 does not say."""
+    if media_type == "text/event-stream":
+        return {}
+    return {"type": "object" if media_type.endswith("json") else "string"}
 
 
 def _version() -> str:
