@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from typing import TypeVar
 
 import httpx
@@ -337,6 +338,32 @@ def test_a_room_deleted_in_mid_reply_stops_the_model_and_leaves_nothing(house: H
     assert house.site.ask("SELECT id FROM jobs WHERE lane = %s", room) == []
     assert house.site.ask("SELECT id FROM messages WHERE chatroom_id = %s", room) == []
     assert until(lambda: user.usage()["tokens"]["today"]["output_tokens"] > 0, within=20), "it was spent all the same"
+
+
+def test_100_rooms_and_accounts_deleted_at_any_moment_of_a_reply_leave_nothing_behind(house: House) -> None:
+    logs = (house.worker, *house.apis)
+    before = [len(log.lines()) for log in logs]
+
+    def race(number: int) -> tuple[str, list[str]]:
+        user = house.user().at(house.apis[number % 2])
+        id, rooms = user.me()["id"], [user.room() for _ in range(5)]
+        for place, room in enumerate(rooms):
+            reply = user.send(room, house.question(pause=0.02))
+            list(islice(user.events(reply), (number + 5 * place) % 20))
+            path, status = (f"/chatroom/{room}/", 204) if place < 4 else ("/user/me/", 202)
+            assert user.call("DELETE", path).status_code == status
+        return id, rooms
+
+    with ThreadPoolExecutor(20) as pool:
+        users, rooms = zip(*pool.map(race, range(20)), strict=True)
+    ids, lanes = list(users), [room for several in rooms for room in several]
+    assert until(lambda: house.site.ask("SELECT id FROM jobs WHERE lane::text = ANY(%s)", lanes) == [], within=20)
+    assert until(lambda: house.site.ask("SELECT id FROM users WHERE id::text = ANY(%s)", ids) == [], within=20)
+    assert house.site.ask("SELECT id FROM chatrooms WHERE id::text = ANY(%s)", lanes) == []
+    assert house.site.ask("SELECT id FROM messages WHERE chatroom_id::text = ANY(%s)", lanes) == []
+    assert house.site.ask("SELECT id FROM model_calls WHERE user_id::text = ANY(%s)", ids) == []
+    told = [line for log, known in zip(logs, before, strict=True) for line in log.lines()[known:]]
+    assert [line for line in told if line["level"] == "error"] == []
 
 
 def test_an_account_deleted_in_mid_reply_leaves_nothing(house: House) -> None:

@@ -14,8 +14,10 @@ from gemini_core.model.ids import JobId
 
 log = logging.getLogger(__name__)
 
-# Seconds between two looks at what nobody wants any more, and between two sweeps for jobs that no nudge told of.
+# Seconds between two looks at what nobody wants any more, between two records of what calls under way have cost (so
+# much a killed worker takes with it), and between two sweeps for jobs that no nudge told of.
 LOOK_EVERY = 0.5
+RECORD_EVERY = 1.0
 SWEEP_EVERY = 1.0
 
 
@@ -38,7 +40,7 @@ class Runner:
             for seconds, deed in (
                 (LOOK_EVERY, core.held_leases.look),
                 (renew_every, core.held_leases.renew),
-                (renew_every, core.metered_model.record),
+                (RECORD_EVERY, core.metered_model.record),
                 (SWEEP_EVERY, self._sweep),
             )
         ]

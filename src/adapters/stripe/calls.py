@@ -28,9 +28,15 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class Deadline(threading.local):
-    """When what this thread is doing must be over, by the monotonic clock."""
+    """When what this thread is doing must be over, by the monotonic clock: within `budget` seconds of its beginning."""
 
-    at: float = 0.0
+    def __init__(self, budget: float = BUDGET) -> None:
+        self._budget = budget
+        self.at = 0.0
+
+    def begin(self) -> None:
+        """From now on."""
+        self.at = time.monotonic() + self._budget
 
     def left(self) -> float:
         """Seconds that are left; below 0 if it is over."""
@@ -77,7 +83,7 @@ def _broken(what: str, *, should_retry: bool) -> stripe.APIConnectionError:
 
 
 class Caller:
-    """Does deeds that end within `BUDGET` seconds in all, however many calls and tries they take.
+    """Does deeds that end by the deadline, however many calls and tries they take.
 
     stripe's own retries are off: they know no total, and never retry a 429.
     """
@@ -87,7 +93,7 @@ class Caller:
 
     def __call__(self, what: str, deed: Callable[[], T]) -> T:
         """What the deed returns; it must be safe to do again. Raises `NotFound`, `Unavailable`."""
-        self._deadline.at = time.monotonic() + BUDGET
+        self._deadline.begin()
         for tries in range(RETRIES + 1):
             try:
                 return deed()

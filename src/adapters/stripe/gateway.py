@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import stripe
 
-from adapters.stripe.calls import Caller, Deadline, Transport, is_missing
+from adapters.stripe.calls import BUDGET, Caller, Deadline, Transport, is_missing
 from adapters.stripe.webhooks import KINDS, Webhooks, hint_of
 from gemini_core.model.billing.checkouts import ANSWER_LIFE, Checkout, Customer, Session, SessionState
 from gemini_core.model.billing.events import Hint, Subject
@@ -26,17 +26,20 @@ LIVE_KEYS = ("sk_live_", "rk_live_")
 class StripeGateway:
     """`PaymentGateway` and `GatewayEvents` at Stripe.
 
-    `webhook_secrets`: any of them may have signed, so that they can be rotated; without one nothing is accepted.
+    `budget`: seconds that a deed may take in all. `webhook_secrets`: any of them may have signed, so that they can be
+    rotated; without one nothing is accepted.
     Raises `ValueError` for a live key that would go to an address that is not Stripe's.
     """
 
-    def __init__(self, key: str, *, base_url: str = API, webhook_secrets: Sequence[str] = ()) -> None:
+    def __init__(
+        self, key: str, *, base_url: str = API, webhook_secrets: Sequence[str] = (), budget: float = BUDGET
+    ) -> None:
         self._live = key.startswith(LIVE_KEYS)
         if self._live and urlsplit(base_url).hostname != urlsplit(API).hostname:
             raise ValueError("A live key goes to Stripe's own address only.")
         # Below this the package logs whole requests and answers.
         logging.getLogger("stripe").setLevel(logging.WARNING)
-        deadline = Deadline()
+        deadline = Deadline(budget)
         self._call = Caller(deadline)
         self._transport = Transport(deadline, base_url)
         self._stripe = stripe.StripeClient(
