@@ -78,7 +78,9 @@ class Settings:
     s3_access_key: str = variable("", text, "empty: by the role that AWS gives this machine", secret=True)
     s3_secret_key: str = variable("", text, "as above", secret=True)
 
-    secret_key: str = variable("", values.at_least(32), "root of all MACs; generated in development", secret=True)
+    secret_key: tuple[bytes, ...] = variable(
+        (), values.roots, "roots of all MACs, newest first; generated in development", secret=True
+    )
     jwt_keys: tuple[bytes, ...] = variable(
         (), listed(values.key_32), "Ed25519 keys, base64url, newest first; empty: kept and rotated here", secret=True
     )
@@ -259,9 +261,9 @@ def _completed(given: dict[str, Any]) -> dict[str, Any]:
         **given,
     }
     if "secret_key" not in given:
-        completed["secret_key"] = _development_secret(given.get("data_dir", Path(".data")))
+        completed["secret_key"] = values.roots(_development_secret(given.get("data_dir", Path(".data"))))
     if "otp_webhook_secret" not in given:
-        completed["otp_webhook_secret"] = hmac.digest(completed["secret_key"].encode(), b"otp-webhook", "sha256").hex()
+        completed["otp_webhook_secret"] = hmac.digest(completed["secret_key"][0], b"otp-webhook", "sha256").hex()
     return completed
 
 

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from adapters.standard_webhooks import PREFIX, key_of
 from gemini_core.model.billing.plans import BASIC, PRO, Plan, Plans
+from gemini_core.model.seals import SealRing
 
 T = TypeVar("T")
 Parser = Callable[[str], T]
@@ -65,13 +66,17 @@ def key_32(value: str) -> bytes:
     return key
 
 
-def at_least(length: int) -> Parser[str]:
-    def parse(value: str) -> str:
-        if len(value) < length:
-            raise ValueError(f"must have at least {length} characters")
-        return value
-
-    return parse
+def roots(value: str) -> tuple[bytes, ...]:
+    """Secrets of at least 32 characters, that a ring of seals can be made of."""
+    words = listed(text)(value)
+    if min(map(len, words), default=0) < 32:
+        raise ValueError("must have at least 32 characters")
+    found = tuple(word.encode() for word in words)
+    try:
+        SealRing(*found)
+    except ValueError:
+        raise ValueError("must be made of secrets with different key ids: make the newest one anew") from None
+    return found
 
 
 def url(*schemes: str, path: bool = True) -> Parser[str]:

@@ -10,6 +10,7 @@ import falcon.testing
 
 from adapters.http.app import Edge, create
 from adapters.settings import Settings
+from adapters.wiring.accounts import seals
 from adapters.wiring.container import Container
 
 NUMBER = "+14155552671"
@@ -62,7 +63,7 @@ def house(postgres_url: str, redis_url: str, folder: Path, **settings: str) -> I
     edge = Edge(
         clock=container.clock(),
         public_url="http://127.0.0.1:8000",
-        cursor_keys=(b"k" * 32,),
+        cursor_keys=seals(container.settings()).derived("cursors"),
         probes={},
         trusted_proxies=1,
     )

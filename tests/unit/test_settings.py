@@ -49,7 +49,7 @@ def test_nothing_needs_to_be_set_in_development() -> None:
 def test_the_development_secret_is_made_once_and_is_nobody_elses_to_read() -> None:
     first, second = Settings.load({}), Settings.load({})
     assert first.secret_key == second.secret_key
-    assert len(first.secret_key) >= 32
+    assert len(first.secret_key[0]) >= 32
     assert Path(".data/secret-key").stat().st_mode & 0o077 == 0
 
 
@@ -83,6 +83,9 @@ def test_no_secret_shows_in_the_repr() -> None:
         ("ATTACHMENTS_URL", "s3://bucket/a//b"),
         ("S3_ENDPOINT_URL", "s3.example.com"),
         ("SECRET_KEY", "short"),
+        ("SECRET_KEY", f"{'s' * 32},short"),
+        ("SECRET_KEY", f"{'s' * 32},{'s' * 32}"),
+        ("SECRET_KEY", ","),
         ("OTP_SENDER", "pigeon"),
         ("OTP_ATTEMPTS", "11"),
         ("OTP_SENDING", "perhaps"),

@@ -39,8 +39,8 @@ EVERY_COUNTRY = "*"
 
 
 def seals(settings: Settings) -> SealRing:
-    """All secrets of this installation, derived from its root."""
-    return SealRing(settings.secret_key.encode())
+    """All secrets of this installation, derived from its roots."""
+    return SealRing(*settings.secret_key)
 
 
 def account_rules(settings: Settings) -> AccountRules:
