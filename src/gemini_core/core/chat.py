@@ -1,7 +1,7 @@
 """Chat: rooms, messages, replies. Of use without the other topics too, where people are known from elsewhere."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gemini_core.core.jobs import JobPorts
 from gemini_core.model.billing.plans import Plans
@@ -128,7 +128,7 @@ def chat_handlers(
             rules.plans,
             _attachments(ports, rules),
             clock,
-            rules.choice,
+            replace(rules.choice, default=rules.default_model),
             audience,
         ),
     }

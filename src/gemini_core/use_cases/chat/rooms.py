@@ -140,9 +140,9 @@ class DeleteRoom:
 
 def _model_of_plan(model: str, plan: Plan, plans: Plans) -> str:
     if not 1 <= len(model) <= MAX_MODEL or not all(c.isascii() and (c.isalnum() or c in "._-/") for c in model):
-        raise Invalid.field("model", "must be the name of a model", "invalid")
+        raise Invalid.field("model", "must be the name of a model", "invalid_format")
     if plan.allows_model(model):
         return model
     if (has_it := plans.with_model(model)) is None:
-        raise Invalid("model: no plan has this model", FieldError("model", "no plan has this model", "unknown"))
+        raise Invalid("model: no plan has this model", FieldError("model", "no plan has this model", "not_a_choice"))
     raise Forbidden(f"The model {model} needs the plan {has_it.name}.", code="model-not-in-plan")

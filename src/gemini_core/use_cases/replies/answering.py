@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from gemini_core.model.attachments import File
-from gemini_core.model.billing.plans import Plans
+from gemini_core.model.billing.plans import Plan, Plans
 from gemini_core.model.chat import Message, ReplyError, Status, Usage
 from gemini_core.model.context import due_for_summary, prompt_for
 from gemini_core.model.events import NOBODY, Audience, reply_ended
@@ -32,19 +32,23 @@ BROKEN = ReplyError("internal", "Something went wrong on our side. Please try ag
 class ModelChoice:
     """How the model is asked: which one steps in when the room's own is overloaded, how long, how often.
 
+    `default`: answers where the plan does not have the room's own model (any more); empty: that one does all the same.
     `scribe`: which one writes titles and summaries; empty: the room's own; None: none does. `input_tokens`: what a
     prompt may have at the most, whatever the plan allows.
     """
 
     fallback: str = ""
+    default: str = ""
     scribe: str | None = None
     input_tokens: int = 1_000_000
     timeouts: Timeouts = Timeouts()
     backoff: Backoff = Backoff()
 
-    def model_for(self, lease: Lease, wanted: str) -> str:
+    def model_for(self, lease: Lease, wanted: str, plan: Plan) -> str:
         """The model for this try."""
-        return self.fallback if self.fallback and lease.last_error == "overloaded" else wanted
+        if self.fallback and lease.last_error == "overloaded":
+            return self.fallback
+        return wanted if plan.allows_model(wanted) else self.default or wanted
 
 
 @dataclass(slots=True)
@@ -82,7 +86,8 @@ class AnswerMessage:
         conversation = self.replies.begin(lease, history=MOST_TURNS, reach=reach)
         if conversation is None:  # The room is gone, or the lease is: then this finishes nothing.
             return self.jobs.finish(lease) or ()
-        draft, user = _Draft(self.choice.model_for(lease, conversation.room.model)), conversation.user_id
+        user, plan = conversation.user_id, self.plans.named(conversation.plan)
+        draft = _Draft(self.choice.model_for(lease, conversation.room.model, plan))
         if lease.cancelled:
             return self._finish(user, lease, _cancelled(draft), stop)
         try:
