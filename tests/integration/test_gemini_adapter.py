@@ -303,6 +303,20 @@ def test_a_stop_is_heeded_at_once_and_the_provider_sees_it(fake: FakeGemini, cli
     assert record.finished - stopped_at < 1
 
 
+def test_who_waits_for_a_silent_provider_sleeps_and_is_woken_up_when_there_is_a_stop(
+    fake: FakeGemini, client: GeminiClient
+) -> None:
+    fake.play(gemini.hangs())
+    looked: list[int] = []
+
+    def stopped() -> bool:
+        looked.append(threading.get_ident())
+        return len(looked) > 4
+
+    assert list(client.stream(ask(), timeouts=PATIENT, stopped=stopped)) == []
+    assert looked.count(threading.get_ident()) == 2
+
+
 def test_a_caller_that_leaves_hangs_up(fake: FakeGemini, client: GeminiClient) -> None:
     fake.play(gemini.hangs("Half a "))
     pieces = client.stream(ask(), timeouts=PATIENT, stopped=go_on)

@@ -2,8 +2,9 @@
 
 The port is synchronous and is used from many threads; a call must end within half a second of a stop even while the
 provider is silent, and must then let go of the connection. A thread that blocks in a socket can do neither. So all
-calls of a process run on one asyncio loop in a thread of its own: the calling thread waits on a queue, sees stops and
-time-outs itself, and cancels the call on its way out, which closes its connection.
+calls of a process run on one asyncio loop in a thread of its own: the calling thread waits on a queue, sees time-outs
+itself, and cancels the call on its way out, which closes its connection. Stops are seen by the loop's thread, for all
+calls: hundreds of threads that wake up now and then to look would spend more on changing places than on replies.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from adapters.gemini.calls import Calls
 
 T = TypeVar("T")
+# None: nothing came, but it is time to look whether the call is still wanted.
+Arrival = Piece | ModelFailure | None
 
 _GLANCE = 0.2  # seconds between two looks at `stopped()`
 _GOODBYE = 5.0  # seconds that `close` waits for connections to be closed
@@ -42,10 +45,11 @@ class GeminiClient:
 
     def stream(self, prompt: Prompt, *, timeouts: Timeouts, stopped: Callable[[], bool]) -> Iterator[Piece]:
         line = self._connected()
-        arrivals: SimpleQueue[Piece | ModelFailure] = SimpleQueue()
+        arrivals: SimpleQueue[Arrival] = SimpleQueue()
         call = line.start(line.calls.relay(prompt, arrivals.put))
         try:
-            yield from _received(arrivals, timeouts, stopped)
+            with line.waking(stopped, arrivals):
+                yield from _received(arrivals, timeouts, stopped)
         finally:
             call.cancel()
 
@@ -84,9 +88,7 @@ class GeminiClient:
         raise failure("provider_misconfigured", f"{problem}: check the API key and the base URL")
 
 
-def _received(
-    arrivals: "SimpleQueue[Piece | ModelFailure]", timeouts: Timeouts, stopped: Callable[[], bool]
-) -> Iterator[Piece]:
+def _received(arrivals: "SimpleQueue[Arrival]", timeouts: Timeouts, stopped: Callable[[], bool]) -> Iterator[Piece]:
     now = time.monotonic()
     end = now + timeouts.total
     deadline, usage = min(now + timeouts.first, end), None
@@ -95,8 +97,10 @@ def _received(
         if remaining <= 0:
             raise failure("timeout", f"no piece in time ({timeouts})", usage=usage)
         try:
-            arrival = arrivals.get(timeout=min(remaining, _GLANCE))
+            arrival = arrivals.get(timeout=remaining)
         except Empty:
+            continue
+        if arrival is None:
             continue
         if isinstance(arrival, ModelFailure):
             raise arrival
@@ -112,8 +116,30 @@ class _Line:
     def __init__(self, calls: "Calls") -> None:
         self.calls = calls
         self._loop = asyncio.new_event_loop()
+        self._lock = threading.Lock()
+        self._waiting: dict[SimpleQueue[Arrival], Callable[[], bool]] = {}
+        self._loop.call_soon(self._look)
         self._thread = threading.Thread(target=self._loop.run_forever, name="gemini-calls", daemon=True)
         self._thread.start()
+
+    @contextmanager
+    def waking(self, stopped: Callable[[], bool], arrivals: "SimpleQueue[Arrival]") -> Iterator[None]:
+        """Whoever waits for `arrivals` gets None soon after `stopped()` has turned true."""
+        with self._lock:
+            self._waiting[arrivals] = stopped
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._waiting[arrivals]
+
+    def _look(self) -> None:
+        self._loop.call_later(_GLANCE, self._look)
+        with self._lock:
+            waiting = list(self._waiting.items())
+        for arrivals, stopped in waiting:
+            if stopped():
+                arrivals.put(None)
 
     def start(self, call: Coroutine[Any, Any, T]) -> Future[T]:
         return asyncio.run_coroutine_threadsafe(call, self._loop)
