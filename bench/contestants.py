@@ -34,6 +34,7 @@ CONTENT = "Is there a word for the smell of the first rain on dry ground, and wh
 SECRET = "not-a-secret-but-long-enough-to-be-taken-for-one"
 WARM_UP = 0.5
 START_WITHIN = 60.0
+COMMAND = (sys.executable, "-c", "from adapters.wiring import main; main()")
 
 
 class Contestant(Protocol):
@@ -127,20 +128,24 @@ class Api(AbstractContextManager["Api"]):
 def ours(stage: Stage) -> Api:
     """`gemini-backend serve` as shipped, with limits that nobody reaches."""
     port, url = any_port(), stage.populated("ours")
-    plans, address = stage.home / "plans.toml", f"http://127.0.0.1:{port}"
+    api = Api("ours", [*COMMAND, "serve"], stage.home, our_environment(stage, url, port), port)
+    return api.ready(_requests(our_tokens(url, port)), url, promises_jobs=True)
+
+
+def our_environment(stage: Stage, database: str, port: int, **settings: str) -> Mapping[str, str]:
+    """What each of our processes is started with: limits that nobody reaches, and these settings."""
+    plans = stage.home / "plans.toml"
     plans.write_text(f"[pro]\ndaily_messages = {DAILY_LIMIT}\n")
-    environ = environment(
+    return environment(
         PORT=str(port),
-        DATABASE_URL=url,
+        DATABASE_URL=database,
         REDIS_URL=stage.redis_url,
         SECRET_KEY=SECRET,
         DATA_DIR=str(stage.home / "api"),
         PLANS=str(plans),
         CALLS_PER_MINUTE="10000000",
+        **settings,
     )
-    command = [sys.executable, "-c", "from adapters.wiring import main; main()", "serve"]
-    api = Api("ours", command, stage.home, environ, port)
-    return api.ready(_requests(_our_tokens(url, address)), url, promises_jobs=True)
 
 
 def fastapi_orm(stage: Stage) -> Api:
@@ -161,8 +166,9 @@ def fastapi_orm(stage: Stage) -> Api:
     return api.ready(_requests(tokens), url, promises_jobs=False)
 
 
-def _our_tokens(database: str, issuer: str) -> dict[str, str]:
+def our_tokens(database: str, port: int) -> dict[str, str]:
     """An access token for each user, signed with the installation's own key."""
+    issuer = f"http://127.0.0.1:{port}"
     engine, now = engines.create(database, pool_size=1), datetime.now(UTC)
     hour = timedelta(hours=1)
     ring = StoredRing(

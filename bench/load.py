@@ -96,10 +96,10 @@ def _connected(port: int) -> socket.socket:
     return connection
 
 
-def post(path: str, body: bytes, token: str) -> bytes:
+def post(path: str, body: bytes, token: str, *, accept: str = "application/json") -> bytes:
     """A request as it goes over the wire."""
     head = (
-        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: bench\r\nAccept: application/json\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: bench\r\nAccept: {accept}\r\n"
         f"Authorization: Bearer {token}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body

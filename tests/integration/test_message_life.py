@@ -63,9 +63,9 @@ class House:
     def pro(self) -> User:
         return self.site.promote(self.user())
 
-    def question(self, *plays: Play, pause: float = 0.0) -> str:
+    def question(self, *plays: Play, words: str = "tell me more, " * 12, pause: float = 0.0) -> str:
         """One that nobody asked before, with what follows it."""
-        return self.script.on(f"{secrets.token_hex(8)}, {'tell me more, ' * 12}please", *plays, pause=pause)
+        return self.script.on(f"{secrets.token_hex(8)}, {words}please", *plays, pause=pause)
 
     def settled(self, room: str) -> bool:
         """Nothing is promised to the room any more, within a while."""
@@ -108,6 +108,36 @@ def test_a_message_is_answered_and_read_by_waiting_and_by_streaming_at_any_proce
     assert "".join(data["text"] for _, data in deltas) == reply_to(text)
     assert (last, message) == ("done", final)
     assert house.asked(text) == 1
+
+
+def test_a_stream_cut_at_every_event_and_resumed_at_the_other_process_joins_to_the_stored_text(house: House) -> None:
+    user = house.user()
+    text = house.question(words="👩‍👩‍👧 Zoe\u0308 🏳️‍🌈 مرحبا ", pause=0.05)
+    reply = user.send(user.room(), text)
+    said, at, ends = "", "", []
+    while True:
+        at, name, data = next(user.at(house.apis[len(ends) % 2]).stream(reply, after=at))
+        if name != "delta":
+            break
+        said += data["text"]
+        ends.append((at, len(said)))
+    assert (name, data["status"]) == ("done", "complete")
+    assert said == data["content"] == reply_to(text)
+    assert len(ends) > 3
+    for at, characters in ends:  # and the same when it is long over
+        *rest, (_, last, _) = user.at(house.apis[1]).stream(reply, after=at)
+        assert ("".join(data["text"] for _, _, data in rest), last) == (said[characters:], "done")
+
+
+@pytest.mark.parametrize("unknown", ["what?", "1:99999", "7:1", "-1:0"])
+def test_an_event_that_the_reply_never_had_starts_the_stream_anew_with_one_reset(house: House, unknown: str) -> None:
+    user = house.user()
+    text = house.question()
+    reply = user.send(user.room(), text)
+    user.final(reply)
+    (_, first, _), *deltas, (_, last, _) = user.stream(reply, after=unknown)
+    assert (first, last) == ("reset", "done")
+    assert "".join(data["text"] for _, _, data in deltas) == reply_to(text)
 
 
 def test_messages_of_one_room_are_answered_in_order_with_the_earlier_ones_in_mind(house: House) -> None:
