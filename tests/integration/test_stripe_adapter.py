@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 
@@ -11,7 +12,7 @@ from tests.fakes.buyer import Buyer
 from adapters.local.stripe_sandbox.server import Sandbox
 from adapters.local.stripe_sandbox.shelf import PRO_PRICE
 from adapters.stripe.gateway import StripeGateway
-from gemini_core.errors import Unavailable
+from gemini_core.errors import NotFound, Unavailable
 from gemini_core.model.billing.checkouts import Checkout, CheckoutId, Customer, Offer, SessionState
 from gemini_core.model.billing.events import Subject
 from gemini_core.model.billing.subscriptions import Cancellation
@@ -81,6 +82,55 @@ def test_a_failure_that_stays_is_told_as_unavailable(sandbox: Sandbox, gateway: 
     assert len(sandbox.api.calls) <= 3
 
 
+def test_a_failure_that_stripe_remembers_is_not_asked_for_again(sandbox: Sandbox, gateway: StripeGateway) -> None:
+    asked = checkout()
+    fault(sandbox, "burn", 1, calls="POST /v1/customers$")
+    fault(sandbox, "burn", 1, calls="POST /v1/checkout/sessions$")
+    first = gateway.open_checkout(asked, CUSTOMER)
+    assert gateway.open_checkout(asked, CUSTOMER) == first
+    things = BUYER.pull(sandbox.url, "payments")["things"]
+    assert (things["customer"], things["checkout.session"]) == (1, 1)
+
+
+def test_a_customer_who_was_deleted_at_stripe_is_not_found(sandbox: Sandbox, gateway: StripeGateway) -> None:
+    known = gateway.open_checkout(checkout(), CUSTOMER).customer_id
+    with sandbox.shelf.lock:
+        sandbox.shelf.get("customer", known)["deleted"] = True
+    for email in (None, "a@b.example"):
+        with pytest.raises(NotFound) as missing:
+            gateway.open_checkout(checkout(), replace(CUSTOMER, id=known, email=email))
+        assert missing.value.code == "unknown-customer"
+
+
+def test_an_address_that_stripe_does_not_take_is_no_reason_not_to_sell(gateway: StripeGateway) -> None:
+    assert gateway.open_checkout(checkout(), replace(CUSTOMER, email="søren@b.example")).url
+
+
+@pytest.mark.parametrize(
+    ("price", "told"),
+    [
+        ({"active": False}, "is not active"),
+        ({"type": "one_time"}, "is paid once"),
+        ({"livemode": True}, "is not of test mode"),
+        ({"object": "product"}, "There is no price"),
+    ],
+)
+def test_a_price_that_cannot_be_sold_is_told_in_a_sentence(
+    sandbox: Sandbox, gateway: StripeGateway, price: dict[str, object], told: str
+) -> None:
+    assert gateway.examine(PRO_PRICE) == f"{PRO_PRICE} is sold in test mode"
+    sandbox.shelf.things[PRO_PRICE] |= price
+    with pytest.raises(Unavailable, match=told):
+        gateway.examine(PRO_PRICE)
+
+
+def test_a_key_that_is_not_taken_is_told_in_a_sentence(sandbox: Sandbox) -> None:
+    gateway = StripeGateway("sk_test_elsewhere", base_url=sandbox.url)
+    with pytest.raises(Unavailable, match="does not take this key"):
+        gateway.examine(PRO_PRICE)
+    gateway.close()
+
+
 def test_a_hanging_stripe_is_given_up_within_the_budget(sandbox: Sandbox) -> None:
     fault(sandbox, "hang", 9, seconds=30)
     gateway, began = StripeGateway(KEY, base_url=sandbox.url, budget=2), monotonic()
@@ -122,9 +172,10 @@ def test_no_key_and_no_body_reach_the_log(
 
 
 @pytest.mark.parametrize("key", ["sk_live_1", "rk_live_1"])
-def test_a_live_key_goes_to_stripe_only(key: str) -> None:
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://api.stripe.com", "https://api.stripe.com.evil.example"])
+def test_a_live_key_goes_to_stripe_only_and_encrypted(key: str, url: str) -> None:
     with pytest.raises(ValueError, match="live key"):
-        StripeGateway(key, base_url="http://127.0.0.1:9")
+        StripeGateway(key, base_url=url)
 
 
 def test_more_events_than_a_page_are_all_told_in_order(sandbox: Sandbox, gateway: StripeGateway) -> None:

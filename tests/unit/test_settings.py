@@ -168,11 +168,19 @@ def test_production_takes_a_stand_in_that_is_asked_for_by_name(name: str, word: 
     assert getattr(Settings.load(PRODUCTION | {name.upper(): word}), name) == ""
 
 
+def test_production_where_an_operator_takes_the_money_needs_nothing_of_stripe() -> None:
+    without = {name: value for name, value in PRODUCTION.items() if not name.startswith("STRIPE_")}
+    assert Settings.load(without | {"PAYMENTS": "manual"}).stripe_secret_key == ""
+    assert refusal(without).startswith("STRIPE_SECRET_KEY")
+
+
 def test_production_never_takes_the_inbox() -> None:
     assert refusal(PRODUCTION | {"OTP_SENDER": "inbox"}).startswith("OTP_SENDER")
 
 
-@pytest.mark.parametrize("url", ["https://events.example.com/hook/", "http://127.0.0.1:9/", "http://[::1]/", "http://localhost/"])
+@pytest.mark.parametrize(
+    "url", ["https://events.example.com/hook/", "http://127.0.0.1:9/", "http://[::1]/", "http://localhost/"]
+)
 def test_events_leave_the_machine_encrypted_or_not_at_all_in_production(url: str) -> None:
     listening = PRODUCTION | {"EVENTS_WEBHOOK_SECRET": f"{SIGNING}, {SIGNING}"}
     settings = Settings.load(listening | {"EVENTS_WEBHOOK_URL": url})

@@ -6,12 +6,15 @@ import pytest
 from dependency_injector.providers import Dependency, Selector
 
 from adapters.local.folder import FolderAttachments
+from adapters.local.stripe_sandbox.server import Sandbox
+from adapters.local.stripe_sandbox.shelf import PRO_PRICE
 from adapters.s3.bucket import S3Attachments
 from adapters.settings import Settings
 from adapters.wiring.container import Container
 from adapters.wiring.doctor import examine
 
 SERVERS = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "REDIS_URL": "redis://127.0.0.1:1/0"}
+SELLING = {"STRIPE_PRO_PRICE_ID": PRO_PRICE, "STRIPE_WEBHOOK_SECRET": "whsec_x"}
 VENDORS = {
     "GEMINI_API_KEY": "a-key",
     "OTP_SENDER": "webhook",
@@ -60,6 +63,28 @@ def test_the_doctor_tells_what_cannot_be_reached_and_no_secret(tmp_path: Path) -
     assert {name for name, each in found.items() if not each.ok} == {"database", "redis", "queue", "files"}
     assert files["S3_SECRET_KEY"] not in str(found)
     assert found["model"].detail.startswith("the demo model")
+
+
+@pytest.mark.parametrize(
+    ("environ", "ok", "told"),
+    [
+        ({}, True, "nothing is for sale"),
+        ({"PAYMENTS": "manual"}, True, "an operator approves"),
+        ({"STRIPE_SECRET_KEY": "sk_test_1"}, False, "STRIPE_PRO_PRICE_ID is empty"),
+        ({"STRIPE_SECRET_KEY": "sk_test_1", "STRIPE_PRO_PRICE_ID": "p"}, False, "STRIPE_WEBHOOK_SECRET is empty"),
+        ({"STRIPE_SECRET_KEY": "sk_test_sandbox_1", **SELLING}, True, f"{PRO_PRICE} is sold in test mode"),
+        ({"STRIPE_SECRET_KEY": "sk_test_elsewhere", **SELLING}, False, "does not take this key"),
+    ],
+)
+def test_the_doctor_tells_whether_anything_can_be_sold(
+    environ: dict[str, str], ok: bool, told: str, tmp_path: Path
+) -> None:
+    with Sandbox(port=0, webhook_url="http://127.0.0.1:9/", webhook_secret="whsec_x") as sandbox:
+        where = {"STRIPE_BASE_URL": sandbox.url} if "STRIPE_WEBHOOK_SECRET" in environ else {}
+        found = examine(Settings.load(SERVERS | {"DATA_DIR": str(tmp_path)} | environ | where))
+    (payments,) = (each for each in found if each.name == "payments")
+    assert payments.ok is ok
+    assert told in payments.detail
 
 
 def test_a_part_is_made_once(tmp_path: Path) -> None:

@@ -124,10 +124,15 @@ def told(error: stripe.StripeError) -> dict[str, Any]:
 def translated(error: stripe.StripeError) -> Failure:
     """Stripe's word in ours."""
     if is_missing(error) and getattr(error, "param", None) == "customer":
-        return NotFound("Stripe has no such customer.", code="unknown-customer")
+        return no_customer()
     if isinstance(error, stripe.APIConnectionError | stripe.RateLimitError | stripe.APIError):
         return _away()
     return Unavailable("Payments are not set up properly.", retry_after=300, code="payments-misconfigured")
+
+
+def no_customer() -> NotFound:
+    """The customer is not at Stripe, or was deleted there."""
+    return NotFound("Stripe has no such customer.", code="unknown-customer")
 
 
 def is_missing(error: stripe.StripeError) -> bool:

@@ -1,7 +1,7 @@
 """What `gemini-backend doctor` looks at: the settings, and everything that they point to."""
 
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -9,10 +9,13 @@ from adapters.cli.context import Finding
 from adapters.persistence.migrate import is_current
 from adapters.queue.celery import ping as ping_broker
 from adapters.settings import Settings
+from adapters.stripe.gateway import StripeGateway
 from adapters.webhooks.events import EventWebhook
 from adapters.wiring.container import Container
 from gemini_core.errors import Failure, Unavailable
 from gemini_core.model.replies import ModelFailure
+
+WITHOUT = {"stripe_pro_price_id": "nothing can be bought", "stripe_webhook_secret": "webhooks are refused"}
 
 
 def examine(settings: Settings) -> list[Finding]:
@@ -75,11 +78,16 @@ def _model(settings: Settings, container: Container) -> str:
 
 
 def _payments(settings: Settings, container: Container) -> str:
-    if not settings.stripe_secret_key:
+    gateway = container.billing().gateway
+    if settings.payments == "manual":
+        return "an operator approves, because PAYMENTS=manual"
+    if not isinstance(gateway, StripeGateway):
         return "nothing is for sale, because STRIPE_SECRET_KEY is empty"
-    now = container.clock().now()
-    next(iter(container.billing().told.since(now)), None)
-    return "the gateway answers" if settings.stripe_webhook_secret else _no_webhooks()
+    for name in ("stripe_pro_price_id", "stripe_webhook_secret"):
+        if not getattr(settings, name):
+            raise Unavailable(f"{name.upper()} is empty: {WITHOUT[name]}.")
+    with closing(gateway):
+        return gateway.examine(settings.stripe_pro_price_id)
 
 
 def _events(settings: Settings, container: Container) -> str:
@@ -87,7 +95,3 @@ def _events(settings: Settings, container: Container) -> str:
     if not isinstance(webhook, EventWebhook):
         return "nobody listens, because EVENTS_WEBHOOK_URL is empty"
     return _asked(webhook.check, f"posted to {urlsplit(settings.events_webhook_url).hostname}, which answers")
-
-
-def _no_webhooks() -> str:
-    raise Unavailable("STRIPE_WEBHOOK_SECRET is empty: webhooks are refused.")

@@ -12,7 +12,7 @@ from adapters.local.stripe_sandbox.pages import page
 from adapters.local.stripe_sandbox.shelf import ApiError, Shelf, Thing
 from adapters.local.stripe_sandbox.shop import DAY, Shop
 
-FAULTS = ("slow", "hang", "stale", "error", "rate_limit", "lose_answer", "garble")
+FAULTS = ("slow", "hang", "stale", "error", "burn", "rate_limit", "lose_answer", "garble")
 
 
 @dataclass(slots=True)
@@ -20,8 +20,9 @@ class Fault:
     """What is wrong with the next `count` API calls whose "METHOD path" matches.
 
     `slow` answers after `seconds`; `stale` too, with what was true when it was asked; `hang` never does, and hangs up
-    after `seconds`; `error` is a 500, `rate_limit` a 429; `lose_answer` does the deed and hangs up; `garble` does it
-    and answers no JSON.
+    after `seconds`; `error` is a 500 before anything was done, `burn` one that Stripe repeats for as long as it
+    remembers the idempotency key; `rate_limit` is a 429; `lose_answer` does the deed and hangs up; `garble` does it and
+    answers no JSON.
     """
 
     kind: str

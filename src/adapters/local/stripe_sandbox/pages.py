@@ -106,7 +106,7 @@ class Pages:
             case "resume":
                 self._shop.change(subscription, cancel_at=None, cancel_at_period_end=False, canceled_at=None)
             case "pay":
-                self._shop.collect(subscription)
+                self._shop.pay_due(subscription)
             case _:
                 return 404, page("Not found", "<p>There is no such button.</p>")
         return 303, f"/portal/{portal['id']}"

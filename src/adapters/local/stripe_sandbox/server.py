@@ -11,9 +11,10 @@ from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
 from adapters.local.stripe_sandbox import forms, pages
-from adapters.local.stripe_sandbox.api import Api
-from adapters.local.stripe_sandbox.controls import Controls
+from adapters.local.stripe_sandbox.api import BROKEN, Api
+from adapters.local.stripe_sandbox.controls import Controls, Fault
 from adapters.local.stripe_sandbox.deliveries import Deliveries
+from adapters.local.stripe_sandbox.desk import Desk
 from adapters.local.stripe_sandbox.shelf import ApiError, Shelf
 from adapters.local.stripe_sandbox.shop import Shop
 
@@ -44,7 +45,7 @@ class Reply:
 
 
 CANNED = {
-    "error": Reply.json(500, {"error": {"type": "api_error", "message": "The sandbox was told to fail."}}),
+    "error": Reply.json(500, BROKEN),
     "rate_limit": Reply.json(429, {"error": {"type": "invalid_request_error", "code": "rate_limit"}}),
 }
 
@@ -57,7 +58,7 @@ class Sandbox:
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self.shelf = Shelf(state)
         self.shop = Shop(self.shelf)
-        self.api = Api(self.shelf, self.shop, public_url=self.url)
+        self.api = Api(Desk(self.shelf, self.shop, self.url))
         self.pages = pages.Pages(self.shelf, self.shop)
         self.deliveries = Deliveries(self.shelf, webhook_url, webhook_secret)
         self.controls = Controls(self.shelf, self.shop, self.api, self.deliveries)
@@ -148,7 +149,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, method: str, path: str, query: str, body: str) -> Reply | None:
         parts = [part for part in path.split("/") if part]
         if parts[:1] == ["v1"]:
-            return self._faulty(f"{method} {path}", lambda: self._api(method, path, body or query))
+            fault = self.server.sandbox.controls.fault_for(f"{method} {path}")
+            fails = fault is not None and fault.kind == "burn"
+            return self._faulty(fault, lambda: self._api(method, path, body or query, fail=fails))
         if parts[:1] == ["sandbox"] or not parts:
             return self._controls(method, parts, body)
         if method == "POST":
@@ -168,16 +171,15 @@ class _Handler(BaseHTTPRequestHandler):
                 said = "POST /sandbox/<lever> with application/json, or GET /sandbox/state."
                 return Reply.json(400, {"error": {"message": said}})
 
-    def _api(self, method: str, path: str, params: str) -> Reply:
-        with self.server.sandbox.shelf.lock:
-            answer = self.server.sandbox.api.call(method, path, forms.decode(params), dict(self.headers.items()))
-            replayed = {"Idempotent-Replayed": "true"} if answer.replayed else {}
-            return Reply.json(answer.status, answer.body, **{"Request-Id": f"req_{secrets.token_hex(7)}", **replayed})
+    def _api(self, method: str, path: str, params: str, *, fail: bool) -> Reply:
+        asked, headers = forms.decode(params), dict(self.headers.items())
+        answer = self.server.sandbox.api.call(method, path, asked, headers, fail=fail)
+        about = {"Content-Type": "application/json", "Request-Id": f"req_{secrets.token_hex(7)}"}
+        return Reply(answer.status, answer.body, {**about, **answer.headers})
 
-    def _faulty(self, call: str, do: Callable[[], Reply]) -> Reply | None:
-        """Answer an API call as well as the present faults allow. None: hung up without a word."""
-        fault = self.server.sandbox.controls.fault_for(call)
-        if fault is None:
+    def _faulty(self, fault: Fault | None, do: Callable[[], Reply]) -> Reply | None:
+        """Answer an API call as well as the fault allows. None: hung up without a word."""
+        if fault is None or fault.kind == "burn":
             return do()
         if fault.kind in ("slow", "hang"):
             self.server.sandbox.controls.patched_up.wait(fault.seconds)

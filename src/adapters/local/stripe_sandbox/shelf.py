@@ -6,7 +6,7 @@ import secrets
 import string
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ PREFIXES = {
     "refund": "re_",
     "dispute": "du_",
     "billing_portal.session": "bps_",
+    "payment_method": "pm_",
+    "test_helpers.test_clock": "clock_",
     "event": "evt_",
 }
 
@@ -33,10 +35,18 @@ class ApiError(Exception):
     """A request that Stripe would refuse: `kind` is its error type, `code` and `param` as Stripe documents them."""
 
     def __init__(
-        self, status: int, kind: str, message: str, *, code: str | None = None, param: str | None = None
+        self,
+        status: int,
+        kind: str,
+        message: str,
+        *,
+        code: str | None = None,
+        param: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
+        self.headers = headers or {}
         told = {"type": kind, "message": message, "code": code, "param": param}
         self.body = {"error": {name: value for name, value in told.items() if value is not None}}
 
@@ -84,9 +94,11 @@ class Shelf:
         return found
 
     def missing(self, kind: str, thing_id: str, *, param: str = "id") -> ApiError:
-        """What Stripe says about something it does not have."""
+        """What Stripe says about something it does not have: 404 for the address of a call, 400 for what it names."""
         said = f"No such {kind.rpartition('.')[2]}: '{thing_id}'"
-        return ApiError(404, "invalid_request_error", said, code="resource_missing", param=param)
+        return ApiError(
+            404 if param == "id" else 400, "invalid_request_error", said, code="resource_missing", param=param
+        )
 
     def all(self, kind: str, **where: Any) -> Iterator[Thing]:
         """Things of a kind whose fields are as given, newest first."""

@@ -17,8 +17,13 @@ class Shop:
     def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
 
-    def subscribe(self, customer: str, price: str, metadata: dict[str, str] | None = None) -> Thing:
-        """A new subscription, its first invoice open; `collect` decides whether it comes alive."""
+    def subscribe(
+        self, customer: str, price: str, metadata: dict[str, str] | None = None, *, card: str | None = None
+    ) -> Thing:
+        """A new subscription, its first invoice open; `collect` decides whether it comes alive.
+
+        `card`: a payment method of Stripe's for tests; without one only the lever decides whether payments come.
+        """
         shelf = self._shelf
         now = shelf.now()
         item = {
@@ -39,6 +44,7 @@ class Shop:
             canceled_at=None,
             ended_at=None,
             collection_method="charge_automatically",
+            default_payment_method=card,
             currency="usd",
             latest_invoice=None,
             metadata=metadata or {},
@@ -49,29 +55,43 @@ class Shop:
 
     def collect(self, subscription: Thing) -> bool:
         """Ask for the money of the present period. True if it was paid."""
-        shelf = self._shelf
-        customer, item = subscription["customer"], subscription["items"]["data"][0]
-        paid = shelf.declines <= 0
-        shelf.declines = max(0, shelf.declines - 1)
-        amount = item["price"].get("unit_amount") or 0
-        invoice = shelf.add(
+        invoice = self._shelf.add(
             "invoice",
-            customer=customer,
-            status="paid" if paid else "open",
-            amount_due=amount,
+            customer=subscription["customer"],
+            status="open",
+            amount_due=subscription["items"]["data"][0]["price"].get("unit_amount") or 0,
             currency="usd",
             parent={"type": "subscription_details", "subscription_details": {"subscription": subscription["id"]}},
         )
         subscription["latest_invoice"] = invoice["id"]
-        if paid:
-            shelf.add("charge", customer=customer, invoice=invoice["id"], amount=amount, paid=True, refunded=False)
-            self._change(subscription, status="active")
-            shelf.emit("invoice.paid", invoice)
-        else:
-            if subscription["status"] != "incomplete":
+        return self.attempt(invoice)
+
+    def attempt(self, invoice: Thing) -> bool:
+        """Ask for the money of an open invoice. True if it was paid."""
+        shelf = self._shelf
+        subscription = shelf.get("subscription", invoice["parent"]["subscription_details"]["subscription"])
+        if self._declined(subscription):
+            if subscription["status"] in ("active", "trialing"):
                 self._change(subscription, status="past_due", sandbox_past_due_since=shelf.now())
             shelf.emit("invoice.payment_failed", invoice)
-        return paid
+            return False
+        customer, amount = invoice["customer"], invoice["amount_due"]
+        shelf.add("charge", customer=customer, invoice=invoice["id"], amount=amount, paid=True, refunded=False)
+        invoice["status"] = "paid"
+        self._change(subscription, status="active")
+        shelf.emit("invoice.paid", invoice)
+        return True
+
+    def pay_due(self, subscription: Thing) -> bool:
+        """The buyer pays what is due."""
+        return self.attempt(self._shelf.get("invoice", subscription["latest_invoice"]))
+
+    def _declined(self, subscription: Thing) -> bool:
+        if self._shelf.declines > 0:
+            self._shelf.declines -= 1
+            return True
+        card = self._shelf.things.get(subscription.get("default_payment_method") or "", {})
+        return card.get("sandbox_card") == "pm_card_chargeCustomerFail"
 
     def pay(self, session: Thing) -> bool:
         """The buyer presses "pay" on the hosted page. False: the card was declined and the page stays open."""
