@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 import stripe
@@ -38,10 +39,10 @@ def world() -> BillingWorld:
 
 class LastWriterWins(MemorySubscriptions):
     def apply(
-        self, sync: Sync, subscriptions: Sequence[Subscription], terms: Terms, *, now: datetime
+        self, sync: Sync, subscriptions: Sequence[Subscription], terms: Terms, *, now: datetime, **about: Any
     ) -> Standing | None:
         self.billing.cards[sync.user_id].applied = 0
-        return super().apply(sync, subscriptions, terms, now=now)
+        return super().apply(sync, subscriptions, terms, now=now, **about)
 
 
 def test_a_store_without_the_sequence_guard_is_caught(world: BillingWorld) -> None:
@@ -55,7 +56,7 @@ def test_a_store_without_the_sequence_guard_is_caught(world: BillingWorld) -> No
 
 
 class NotedAfterwards(MemorySubscriptions):
-    def grant(self, grant: Grant, terms: Terms, *, now: datetime) -> Standing:
+    def grant(self, grant: Grant, terms: Terms, *, now: datetime, **about: Any) -> Standing:
         with self.billing.store.lock:
             self.billing.grants[grant.id] = grant
             standing = self.billing.settle(grant.user_id, terms, now)

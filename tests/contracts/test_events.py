@@ -1,5 +1,6 @@
 """The exam for the promise to tell: it is stored with the fact, once, and without it the fact is not stored either."""
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -9,8 +10,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, select, text
 from sqlalchemy.exc import IntegrityError
-from tests.contracts import account_worlds
+from tests.contracts import account_worlds, billing_worlds
 from tests.contracts.account_worlds import AccountWorld
+from tests.contracts.billing_worlds import TERMS, BillingWorld
 from tests.contracts.chat_worlds import LIMITS, NOW, ChatWorld, memory_world, postgres_world
 
 from adapters.persistence.accounts.users import SqlUsers
@@ -19,6 +21,7 @@ from adapters.persistence.jobs import SqlJobs
 from adapters.persistence.replies import SqlReplies
 from adapters.persistence.tables import daily_usage, users
 from gemini_core.model.accounts import AccountPolicy
+from gemini_core.model.billing.subscriptions import Grant, GrantId, Subscription
 from gemini_core.model.chat import Message, Status
 from gemini_core.model.events import Audience, account_deleted
 from gemini_core.model.ids import JobId, UserId, uuid7
@@ -175,6 +178,81 @@ def check_no_end_without_its_promise(accounts: AccountWorld, engine: Engine) -> 
         accounts.users.erase(owner.user.id, then=news())
     with engine.connect() as connection:
         assert connection.execute(select(users.c.status)).scalars().all() == ["erasing"]
+
+
+# --- a subscription ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def billing(request: pytest.FixtureRequest) -> BillingWorld:
+    if request.param == "memory":
+        return billing_worlds.memory_world()
+    return billing_worlds.postgres_world(request.getfixturevalue("engine"))
+
+
+AUDIENCE = Audience(("webhook",))
+MONTH = timedelta(days=30)
+
+
+def told(world: BillingWorld) -> list[dict[str, Any]]:
+    jobs = world.jobs.list_jobs(state=None, kind=KIND, limit=100, after=None).items
+    return [json.loads(job.args["data"]) for job in jobs]
+
+
+def look(world: BillingWorld, user: UserId, **found: Any) -> None:
+    """What the gateway has is applied."""
+    begun = world.subscriptions.begin_sync(user, now=NOW)
+    assert begun is not None
+    about = {"id": "sub_1", "status": "active", "period_end": NOW + MONTH, **found}
+    subscription = Subscription(prices=(billing_worlds.PRICE,), created_at=NOW, **about)
+    world.subscriptions.apply(begun, [subscription], TERMS, now=NOW, audience=AUDIENCE)
+
+
+def grant(world: BillingWorld, user: UserId, until: datetime | None = None) -> None:
+    made = Grant(id=GrantId(uuid7(NOW)), user_id=user, until=until, reason="r", by="op", created_at=NOW)
+    world.subscriptions.grant(made, TERMS, now=NOW, audience=AUDIENCE)
+
+
+def test_a_subscription_that_changes_is_told_as_its_user_is_told_it_and_one_that_is_as_before_is_not(
+    billing: BillingWorld,
+) -> None:
+    user, _ = billing.customer()
+    for _ in range(2):
+        look(billing, user)
+    pro = {"plan": "pro", "status": "active", "active": True, "cancel_at_period_end": False}
+    assert told(billing) == [pro | {"valid_until": "2026-06-16T12:00:00.000Z"}]
+    look(billing, user, cancel_at_period_end=True)
+    look(billing, user, status="canceled")
+    kinds = sorted((each["plan"], each["status"], each["cancel_at_period_end"]) for each in told(billing))
+    assert kinds == [("basic", "canceled", False), ("pro", "active", False), ("pro", "active", True)]
+
+
+def test_what_operators_grant_and_take_back_is_told(billing: BillingWorld) -> None:
+    user, _ = billing.customer()
+    grant(billing, user)
+    grant(billing, user)
+    billing.subscriptions.revoke(user, TERMS, operator="op", now=NOW, audience=AUDIENCE)
+    billing.subscriptions.revoke(user, TERMS, operator="op", now=NOW, audience=AUDIENCE)
+    kinds = sorted((each["plan"], each["status"], each["valid_until"]) for each in told(billing))
+    assert kinds == [("basic", "none", None), ("pro", "granted", None)]
+
+
+def test_of_an_account_that_is_closed_no_subscription_is_told(billing: BillingWorld) -> None:
+    user, _ = billing.customer()
+    billing.close(user)
+    look(billing, user)
+    assert told(billing) == []
+
+
+def test_a_plan_whose_telling_cannot_be_promised_is_not_changed(engine: Engine) -> None:
+    world = billing_worlds.postgres_world(engine)
+    user, _ = world.customer()
+    refuse_promises(engine)
+    with pytest.raises(IntegrityError):
+        look(world, user)
+    with pytest.raises(IntegrityError):
+        grant(world, user)
+    assert world.ledger.record(user).status(NOW, TERMS).plan == "basic"
 
 
 def close(repo: Users, user: UserId) -> None:

@@ -74,6 +74,7 @@ def receiver(port: int = 0) -> Iterator[Receiver]:
             status, wait = answer if isinstance(answer, tuple) else (answer, "")
             if not status:
                 heard.closing.wait()
+                self.close_connection = True
                 return
             self.send_response(status)
             self.send_header("Content-Length", "0")

@@ -81,13 +81,13 @@ def build(ports: Ports, policy: Policy, *, on_event: OnEvent | None = None) -> C
     handlers = {
         **account_handlers(accounts, jobs, policy.accounts, clock, told),
         **chat_handlers(ports.chat, jobs, policy.chat, chat.metered_model, clock, told),
-        **billing_handlers(ports.billing, jobs, policy.billing, clock),
+        **billing_handlers(ports.billing, jobs, policy.billing, clock, told),
         **event_handlers(sinks, jobs, policy.events, clock),
     }
     return Core(
         clock=clock,
         **vars(account_verbs(accounts, jobs, policy.accounts, clock)),
         **vars(chat),
-        **vars(billing_verbs(ports.billing, jobs, policy.billing, accounts.audit, clock)),
+        **vars(billing_verbs(ports.billing, jobs, policy.billing, accounts.audit, clock, told)),
         **vars(job_verbs(jobs, policy.jobs, handlers, clock)),
     )

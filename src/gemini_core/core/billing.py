@@ -9,6 +9,7 @@ from gemini_core.core.jobs import JobPorts
 from gemini_core.model.billing.checkouts import Offer
 from gemini_core.model.billing.events import EVENT_JOB, RECONCILE_ALL_JOB, RECONCILE_JOB, SYNC_JOB
 from gemini_core.model.billing.subscriptions import Terms
+from gemini_core.model.events import NOBODY, Audience
 from gemini_core.model.ids import UserId
 from gemini_core.ports.accounts import AuditLog
 from gemini_core.ports.billing import (
@@ -76,10 +77,15 @@ class BillingVerbs:
 
 
 def billing_verbs(
-    ports: BillingPorts, jobs: JobPorts, rules: BillingRules, audit: AuditLog, clock: Clock
+    ports: BillingPorts,
+    jobs: JobPorts,
+    rules: BillingRules,
+    audit: AuditLog,
+    clock: Clock,
+    audience: Audience = NOBODY,
 ) -> BillingVerbs:
     """The verbs, on these ports."""
-    sync = _sync(ports, rules, clock)
+    sync = _sync(ports, rules, clock, audience)
     return BillingVerbs(
         subscribe_pro=SubscribePro(ports.checkouts, ports.gateway, sync, rules.offer, clock),
         get_subscription=GetSubscription(ports.ledger, rules.terms, clock),
@@ -88,10 +94,10 @@ def billing_verbs(
         receive_webhook=ReceiveWebhook(ports.told, ports.events, jobs.queue, clock),
         request_sync=RequestSync(ports.events, jobs.queue, clock),
         sync_customer=sync,
-        reconcile=_reconcile(ports, rules, clock),
+        reconcile=_reconcile(ports, sync, clock),
         compare_customers=CompareCustomers(ports.ledger, sync),
-        grant_pro=GrantPro(ports.subscriptions, ports.ledger, rules.terms, clock),
-        revoke_grants=RevokeGrants(ports.subscriptions, ports.ledger, rules.terms, clock),
+        grant_pro=GrantPro(ports.subscriptions, ports.ledger, rules.terms, clock, audience),
+        revoke_grants=RevokeGrants(ports.subscriptions, ports.ledger, rules.terms, clock, audience),
         link_customer=LinkCustomer(ports.ledger, sync, clock),
         clear_flags=ClearFlags(ports.ledger, clock),
         approve_checkout=ApproveCheckout(ports.approvals, sync),
@@ -100,8 +106,8 @@ def billing_verbs(
     )
 
 
-def _sync(ports: BillingPorts, rules: BillingRules, clock: Clock) -> SyncCustomer:
-    return SyncCustomer(ports.subscriptions, ports.gateway, rules.terms, clock)
+def _sync(ports: BillingPorts, rules: BillingRules, clock: Clock, audience: Audience = NOBODY) -> SyncCustomer:
+    return SyncCustomer(ports.subscriptions, ports.gateway, rules.terms, clock, audience)
 
 
 def end_billing(ports: BillingPorts, rules: BillingRules, clock: Clock) -> EndBilling:
@@ -109,13 +115,16 @@ def end_billing(ports: BillingPorts, rules: BillingRules, clock: Clock) -> EndBi
     return EndBilling(ports.subscriptions, _sync(ports, rules, clock), clock)
 
 
-def _reconcile(ports: BillingPorts, rules: BillingRules, clock: Clock) -> Reconcile:
-    return Reconcile(ports.reconciliation, ports.events, ports.told, _sync(ports, rules, clock), clock)
+def _reconcile(ports: BillingPorts, sync: SyncCustomer, clock: Clock) -> Reconcile:
+    return Reconcile(ports.reconciliation, ports.events, ports.told, sync, clock)
 
 
-def billing_handlers(ports: BillingPorts, jobs: JobPorts, rules: BillingRules, clock: Clock) -> Mapping[str, Handler]:
+def billing_handlers(
+    ports: BillingPorts, jobs: JobPorts, rules: BillingRules, clock: Clock, audience: Audience = NOBODY
+) -> Mapping[str, Handler]:
     """Who keeps the promises of billing."""
-    sync, reconcile = _sync(ports, rules, clock), _reconcile(ports, rules, clock)
+    sync = _sync(ports, rules, clock, audience)
+    reconcile = _reconcile(ports, sync, clock)
     resolve = ResolveEvent(ports.told, ports.events, jobs.queue, clock)
     return {
         SYNC_JOB: Deed(jobs.jobs, lambda lease: sync(UserId(UUID(lease.args["user"])))),

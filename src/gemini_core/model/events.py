@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import NewType
 from uuid import UUID
 
 from gemini_core.errors import LimitReached
+from gemini_core.model.billing.subscriptions import SubscriptionStatus
 from gemini_core.model.chat import Status, Usage
 from gemini_core.model.ids import JobId, UserId, uuid7
 from gemini_core.model.jobs import Lease, NewJob
@@ -102,6 +103,19 @@ def limit_reached(user: UserId, refusal: LimitReached, at: datetime) -> Event:
     """A message was refused because the day's limit is used up."""
     data = {"limit": refusal.limit, "resets_at": instant(refusal.resets_at)}
     return _event(EventKind.LIMIT_REACHED, user, at, data)
+
+
+def subscription_changed(
+    user: UserId, before: SubscriptionStatus, after: SubscriptionStatus, at: datetime
+) -> Event | None:
+    """The user is told something else about their plan; None if it is the same as before.
+
+    What time alone does is not told when it happens: `valid_until` has said it.
+    """
+    if before == after:
+        return None
+    until = instant(after.valid_until) if after.valid_until else None
+    return _event(EventKind.SUBSCRIPTION_CHANGED, user, at, asdict(after) | {"valid_until": until})
 
 
 def account_deleted(user: UserId, at: datetime) -> Event:

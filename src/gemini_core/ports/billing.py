@@ -8,6 +8,7 @@ from gemini_core.model.billing.checkouts import Awaiting, Begun, Checkout, Check
 from gemini_core.model.billing.events import EventRecord, EventState, Hint, Received, Subject, Sync
 from gemini_core.model.billing.ledger import BillingFilter, BillingRecord
 from gemini_core.model.billing.subscriptions import Cancellation, Grant, GrantId, Standing, Subscription, Terms
+from gemini_core.model.events import NOBODY, Audience
 from gemini_core.model.ids import JobId, UserId
 from gemini_core.model.requests import Once, Page
 
@@ -118,7 +119,8 @@ class SubscriptionRepo(Protocol):
     """What the gateway told about each customer, and the plan that follows. The only place that writes a plan.
 
     Every method is one transaction, and an operator's act is in the audit log by the same one or not done at all
-    (`model.billing.acts`). All raise `Unavailable` while the store is away.
+    (`model.billing.acts`). Where the user's status changes, the `audience` is promised to be told by the same one too;
+    not of an account that is closed. All raise `Unavailable` while the store is away.
     """
 
     def begin_sync(self, user: UserId, *, now: datetime) -> Sync | None:
@@ -129,7 +131,13 @@ class SubscriptionRepo(Protocol):
         ...
 
     def apply(
-        self, sync: Sync, subscriptions: Sequence[Subscription], terms: Terms, *, now: datetime
+        self,
+        sync: Sync,
+        subscriptions: Sequence[Subscription],
+        terms: Terms,
+        *,
+        now: datetime,
+        audience: Audience = NOBODY,
     ) -> Standing | None:
         """Write the customer's whole state, and the plan it gives; all but the newest look is dropped (None).
 
@@ -138,11 +146,13 @@ class SubscriptionRepo(Protocol):
         """
         ...
 
-    def grant(self, grant: Grant, terms: Terms, *, now: datetime) -> Standing:
+    def grant(self, grant: Grant, terms: Terms, *, now: datetime, audience: Audience = NOBODY) -> Standing:
         """Store a grant, and the plan it gives. Raises `NotFound` for no such user."""
         ...
 
-    def revoke(self, user: UserId, terms: Terms, *, operator: str, now: datetime) -> Sequence[GrantId]:
+    def revoke(
+        self, user: UserId, terms: Terms, *, operator: str, now: datetime, audience: Audience = NOBODY
+    ) -> Sequence[GrantId]:
         """End every grant of the user in force, and write the plan that is left. Raises `NotFound` for no such user."""
         ...
 

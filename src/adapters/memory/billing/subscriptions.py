@@ -9,6 +9,7 @@ from gemini_core.model.billing.acts import granted, revoked
 from gemini_core.model.billing.events import Concern, EventRecord, EventState, Sync
 from gemini_core.model.billing.ledger import Flag
 from gemini_core.model.billing.subscriptions import Grant, GrantId, Standing, Subscription, Terms, surplus, unforeseen
+from gemini_core.model.events import NOBODY, Audience
 from gemini_core.model.ids import UserId
 
 
@@ -34,7 +35,13 @@ class MemorySubscriptions:
             )
 
     def apply(
-        self, sync: Sync, subscriptions: Sequence[Subscription], terms: Terms, *, now: datetime
+        self,
+        sync: Sync,
+        subscriptions: Sequence[Subscription],
+        terms: Terms,
+        *,
+        now: datetime,
+        audience: Audience = NOBODY,
     ) -> Standing | None:
         billing = self.billing
         with billing.store.lock:
@@ -45,7 +52,8 @@ class MemorySubscriptions:
             if sync.buried:
                 for late in unforeseen(subscriptions, {each.id for each in card.subscriptions}):
                     card.flags.setdefault((Concern.LATE_PAYMENT, late), Flag(Concern.LATE_PAYMENT, late, now))
-            card.subscriptions = tuple(sorted(subscriptions, key=lambda each: (each.created_at, each.id)))
+            with billing.telling(audience, sync.user_id, terms, now):
+                card.subscriptions = tuple(sorted(subscriptions, key=lambda each: (each.created_at, each.id)))
             card.flags = {key: flag for key, flag in card.flags.items() if key[0] is not Concern.DUPLICATE}
             for each in surplus(subscriptions, terms):
                 card.flags[Concern.DUPLICATE, each] = Flag(Concern.DUPLICATE, each, now)
@@ -56,20 +64,24 @@ class MemorySubscriptions:
                     self._done(event, sync, now)
             return billing.settle(sync.user_id, terms, now)
 
-    def grant(self, grant: Grant, terms: Terms, *, now: datetime) -> Standing:
+    def grant(self, grant: Grant, terms: Terms, *, now: datetime, audience: Audience = NOBODY) -> Standing:
         with self.billing.store.lock:
             self.billing.people.standing_of(grant.user_id)
             self.billing.audit.note(granted(grant))
-            self.billing.grants[grant.id] = grant
+            with self.billing.telling(audience, grant.user_id, terms, now):
+                self.billing.grants[grant.id] = grant
             return self.billing.settle(grant.user_id, terms, now)
 
-    def revoke(self, user: UserId, terms: Terms, *, operator: str, now: datetime) -> Sequence[GrantId]:
+    def revoke(
+        self, user: UserId, terms: Terms, *, operator: str, now: datetime, audience: Audience = NOBODY
+    ) -> Sequence[GrantId]:
         with self.billing.store.lock:
             self.billing.people.standing_of(user)
             ended = [grant for grant in self.billing.grants_of(user) if grant.access_until > now]
             ids = [grant.id for grant in ended]
             self.billing.audit.note(revoked(user, ids, operator=operator, now=now))
-            self.billing.grants.update({grant.id: grant.revoked(now) for grant in ended})
+            with self.billing.telling(audience, user, terms, now):
+                self.billing.grants.update({grant.id: grant.revoked(now) for grant in ended})
             self.billing.settle(user, terms, now)
             return ids
 

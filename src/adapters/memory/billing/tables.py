@@ -1,5 +1,7 @@
 """What the repositories of billing share in the process."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
@@ -11,6 +13,7 @@ from gemini_core.model.billing.checkouts import Checkout, CheckoutId, Customer
 from gemini_core.model.billing.events import Concern, EventRecord, look_job
 from gemini_core.model.billing.ledger import BillingRecord, Flag
 from gemini_core.model.billing.subscriptions import Grant, GrantId, Standing, Subscription, Terms, plan_for
+from gemini_core.model.events import Audience, subscription_changed
 from gemini_core.model.ids import JobId, UserId
 from gemini_core.model.requests import KEY_LIVES, Once, key_reused
 from gemini_core.ports.accounts import AuditLog
@@ -103,6 +106,17 @@ class MemoryBilling:
         except NotFound:  # a tombstone has no plan to write
             return standing
         return standing
+
+    @contextmanager
+    def telling(self, audience: Audience, user: UserId, terms: Terms, now: datetime) -> Iterator[None]:
+        """If the user's status is another one afterwards, whoever listens is promised to be told."""
+        before = self.record(user).status(now, terms)
+        yield
+        with suppress(NotFound):  # nothing is told of a tombstone
+            self.people.standing_of(user)
+            event = subscription_changed(user, before, self.record(user).status(now, terms), now)
+            for job in audience.promises(event):
+                self.jobs.add(job)
 
     def promise_look(self, card: Card, now: datetime, request_id: str) -> JobId | None:
         """Write down that a customer is to be looked at, unless that is promised already."""

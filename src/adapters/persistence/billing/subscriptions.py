@@ -1,6 +1,7 @@
 """What the gateway told about each customer, and the plan that follows."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
@@ -9,6 +10,7 @@ from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, te
 from adapters.persistence.accounts.audit import add_note
 from adapters.persistence.billing.rows import LOCK_USER, grant_of, lock_user, raise_flag, subscriptions_of
 from adapters.persistence.engine import statement, transaction
+from adapters.persistence.jobs import insert_job
 from adapters.persistence.tables import billing_checkouts, billing_grants, subscriptions
 from gemini_core.model.billing.acts import granted, revoked
 from gemini_core.model.billing.events import Concern, Sync
@@ -17,11 +19,14 @@ from gemini_core.model.billing.subscriptions import (
     GrantId,
     Standing,
     Subscription,
+    SubscriptionStatus,
     Terms,
     plan_for,
+    status_for,
     surplus,
     unforeseen,
 )
+from gemini_core.model.events import NOBODY, Audience, subscription_changed
 from gemini_core.model.ids import UserId
 
 BEGIN_SYNC = text(
@@ -83,7 +88,13 @@ class SqlSubscriptions:
         )
 
     def apply(
-        self, sync: Sync, subscriptions: Sequence[Subscription], terms: Terms, *, now: datetime
+        self,
+        sync: Sync,
+        subscriptions: Sequence[Subscription],
+        terms: Terms,
+        *,
+        now: datetime,
+        audience: Audience = NOBODY,
     ) -> Standing | None:
         user = sync.user_id
         with transaction(self.engine) as connection:
@@ -95,16 +106,17 @@ class SqlSubscriptions:
                 known = {each.id for each in subscriptions_of(connection, user)}
                 for late in unforeseen(subscriptions, known):
                     raise_flag(connection, user, Concern.LATE_PAYMENT, late, now)
-            _replace(connection, user, subscriptions)
             connection.execute(DROP_DUPLICATE_FLAGS, {"user": user})
             for each in surplus(subscriptions, terms):
                 raise_flag(connection, user, Concern.DUPLICATE, each, now)
-            standing = _settle(connection, user, terms, now)
+            with _telling(connection, audience, user, terms, now):
+                _replace(connection, user, subscriptions)
+                standing = _settle(connection, user, terms, now)
             if any(each.is_alive(terms) for each in subscriptions):
                 connection.execute(CLOSE_CHECKOUTS_OF, {"user": user})
             return standing
 
-    def grant(self, grant: Grant, terms: Terms, *, now: datetime) -> Standing:
+    def grant(self, grant: Grant, terms: Terms, *, now: datetime, audience: Audience = NOBODY) -> Standing:
         with transaction(self.engine) as connection:
             lock_user(connection, grant.user_id, now)
             values = {
@@ -115,16 +127,20 @@ class SqlSubscriptions:
                 "granted_by": grant.by,
                 "created_at": grant.created_at,
             }
-            connection.execute(insert(billing_grants), values)
             add_note(connection, granted(grant))
-            return _settle(connection, grant.user_id, terms, now)
+            with _telling(connection, audience, grant.user_id, terms, now):
+                connection.execute(insert(billing_grants), values)
+                return _settle(connection, grant.user_id, terms, now)
 
-    def revoke(self, user: UserId, terms: Terms, *, operator: str, now: datetime) -> Sequence[GrantId]:
+    def revoke(
+        self, user: UserId, terms: Terms, *, operator: str, now: datetime, audience: Audience = NOBODY
+    ) -> Sequence[GrantId]:
         with transaction(self.engine) as connection:
             lock_user(connection, user, now)
-            ended = [GrantId(each) for each in connection.execute(REVOKE, {"user": user, "now": now}).scalars()]
+            with _telling(connection, audience, user, terms, now):
+                ended = [GrantId(each) for each in connection.execute(REVOKE, {"user": user, "now": now}).scalars()]
+                _settle(connection, user, terms, now)
             add_note(connection, revoked(user, ended, operator=operator, now=now))
-            _settle(connection, user, terms, now)
             return ended
 
     def bury(self, user: UserId, *, now: datetime) -> None:
@@ -135,10 +151,29 @@ class SqlSubscriptions:
 def _settle(connection: Connection, user: UserId, terms: Terms, now: datetime) -> Standing:
     """Write the plan that follows from what is stored. The user's row is locked before anything is read."""
     connection.execute(LOCK_USER, {"user": user, "now": now})
-    grants = [grant_of(row) for row in connection.execute(GRANTS_OF, {"user": user})]
-    standing = plan_for(subscriptions_of(connection, user), grants, now, terms)
+    standing = plan_for(subscriptions_of(connection, user), _grants_of(connection, user), now, terms)
     connection.execute(WRITE_PLAN, {"user": user, "plan": standing.plan, "until": standing.until})
     return standing
+
+
+@contextmanager
+def _telling(connection: Connection, audience: Audience, user: UserId, terms: Terms, now: datetime) -> Iterator[None]:
+    """If the user's status is another one afterwards, whoever listens is promised to be told."""
+    if not audience.listeners or connection.execute(LOCK_USER, {"user": user, "now": now}).one_or_none() is None:
+        yield
+        return
+    before = _status(connection, user, terms, now)
+    yield
+    for job in audience.promises(subscription_changed(user, before, _status(connection, user, terms, now), now)):
+        insert_job(connection, job)
+
+
+def _status(connection: Connection, user: UserId, terms: Terms, now: datetime) -> SubscriptionStatus:
+    return status_for(subscriptions_of(connection, user), _grants_of(connection, user), now, terms)
+
+
+def _grants_of(connection: Connection, user: UserId) -> list[Grant]:
+    return [grant_of(row) for row in connection.execute(GRANTS_OF, {"user": user})]
 
 
 def _replace(connection: Connection, user: UserId, found: Sequence[Subscription]) -> None:

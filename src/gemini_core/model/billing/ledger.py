@@ -5,7 +5,14 @@ from datetime import datetime
 
 from gemini_core.errors import Conflict
 from gemini_core.model.billing.events import Concern
-from gemini_core.model.billing.subscriptions import Grant, Standing, Subscription, SubscriptionStatus, Terms, plan_for
+from gemini_core.model.billing.subscriptions import (
+    Grant,
+    Standing,
+    Subscription,
+    SubscriptionStatus,
+    Terms,
+    status_for,
+)
 from gemini_core.model.ids import UserId
 
 
@@ -32,24 +39,7 @@ class BillingRecord:
 
     def status(self, now: datetime, terms: Terms) -> SubscriptionStatus:
         """What the user is told."""
-        standing = plan_for(self.subscriptions, self.grants, now, terms)
-        told = max(
-            (each for each in self.subscriptions if each.is_ours(terms)),
-            key=lambda each: (each.access_until(terms), each.created_at),
-            default=None,
-        )
-        paid = told is not None and told.access_until(terms) > now
-        granted = standing.plan == "pro" and not paid
-        until = standing.until
-        if paid and until is None and not any(grant.access_until > now for grant in self.grants):
-            until = told.period_end if told else None
-        return SubscriptionStatus(
-            plan=standing.plan,
-            status="granted" if granted else told.status if told else "none",
-            active=standing.plan == "pro",
-            valid_until=until,
-            cancel_at_period_end=told is not None and told.is_alive(terms) and told.ends_at is not None,
-        )
+        return status_for(self.subscriptions, self.grants, now, terms)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -143,6 +143,30 @@ class SubscriptionStatus:
     cancel_at_period_end: bool
 
 
+def status_for(
+    subscriptions: Collection[Subscription], grants: Collection[Grant], now: datetime, terms: Terms
+) -> SubscriptionStatus:
+    """The plan, and what it rests on: of the subscriptions the one that gives it longest."""
+    standing = plan_for(subscriptions, grants, now, terms)
+    told = max(
+        (each for each in subscriptions if each.is_ours(terms)),
+        key=lambda each: (each.access_until(terms), each.created_at),
+        default=None,
+    )
+    paid = told is not None and told.access_until(terms) > now
+    granted = standing.plan == "pro" and not paid
+    until = standing.until
+    if paid and until is None and not any(grant.access_until > now for grant in grants):
+        until = told.period_end if told else None
+    return SubscriptionStatus(
+        plan=standing.plan,
+        status="granted" if granted else told.status if told else "none",
+        active=standing.plan == "pro",
+        valid_until=until,
+        cancel_at_period_end=told is not None and told.is_alive(terms) and told.ends_at is not None,
+    )
+
+
 class Cancellation(StrEnum):
     """When a subscription is to end."""
 

@@ -11,6 +11,7 @@ from gemini_core.errors import Conflict, NotFound
 from gemini_core.model.billing.checkouts import Awaiting
 from gemini_core.model.billing.ledger import BillingRecord, customer_taken
 from gemini_core.model.billing.subscriptions import Grant, GrantId, Standing, SubscriptionStatus, Terms
+from gemini_core.model.events import NOBODY, Audience
 from gemini_core.model.ids import UserId, uuid7
 from gemini_core.ports.billing import Approvals, BillingLedger, SubscriptionRepo
 from gemini_core.ports.clock import Clock
@@ -25,11 +26,12 @@ class GrantPro:
     ledger: BillingLedger
     terms: Terms
     clock: Clock
+    audience: Audience = NOBODY
 
     def __call__(self, user: UserId, *, until: datetime | None, reason: str, by: str) -> Standing:
         """Raises `NotFound`, `Conflict` (`grant-in-the-past`)."""
         now = self.clock.now()
-        return self.store.grant(_grant(user, until, reason, by, now), self.terms, now=now)
+        return self.store.grant(_grant(user, until, reason, by, now), self.terms, now=now, audience=self.audience)
 
     def foresee(self, user: UserId, *, until: datetime | None, reason: str, by: str) -> SubscriptionStatus:
         """What the status would be."""
@@ -53,10 +55,11 @@ class RevokeGrants:
     ledger: BillingLedger
     terms: Terms
     clock: Clock
+    audience: Audience = NOBODY
 
     def __call__(self, user: UserId, *, by: str) -> Sequence[GrantId]:
         """The grants that ended. Raises `NotFound`."""
-        return self.store.revoke(user, self.terms, operator=by, now=self.clock.now())
+        return self.store.revoke(user, self.terms, operator=by, now=self.clock.now(), audience=self.audience)
 
     def foresee(self, user: UserId) -> SubscriptionStatus:
         """What the status would be."""

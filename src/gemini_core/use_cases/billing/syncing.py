@@ -7,6 +7,7 @@ from gemini_core.errors import NotFound
 from gemini_core.model.billing.events import Sync
 from gemini_core.model.billing.ledger import BillingRecord
 from gemini_core.model.billing.subscriptions import ALIVE, Cancellation, Standing, Subscription, Terms
+from gemini_core.model.events import NOBODY, Audience
 from gemini_core.model.ids import UserId
 from gemini_core.ports.billing import PaymentGateway, SubscriptionRepo
 from gemini_core.ports.clock import Clock
@@ -23,6 +24,7 @@ class SyncCustomer:
     gateway: PaymentGateway
     terms: Terms
     clock: Clock
+    audience: Audience = NOBODY
 
     def __call__(self, user: UserId) -> Standing | None:
         """The plan that follows; None for a user who was never a customer, or if a later look came first."""
@@ -32,7 +34,8 @@ class SyncCustomer:
             return None
         if sync.buried:
             self._end_everything(sync)
-        return self.store.apply(sync, self._found(sync.customer_id), self.terms, now=now)
+        found = self._found(sync.customer_id)
+        return self.store.apply(sync, found, self.terms, now=now, audience=self.audience)
 
     def foresee(self, record: BillingRecord) -> BillingRecord:
         """What the record would be after a look; nothing is written, here or at the gateway."""
