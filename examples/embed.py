@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from queue import SimpleQueue
 
 from adapters.memory.embedded import chat
+from gemini_core.model.events import Event
 from gemini_core.model.ids import UserId, uuid7
 from gemini_core.model.replies import Piece, Prompt, Timeouts
 
@@ -18,9 +20,11 @@ class Parrot:
 
 
 ann = UserId(uuid7(datetime.now(UTC)))
-backend = chat(Parrot())
+heard: SimpleQueue[Event] = SimpleQueue()
+backend = chat(Parrot(), on_event=heard.put)
 room, _ = backend.create_room(ann, title="Tea")
 for question in ("Polly wants tea", "with milk"):
     sent = backend.send_message(ann, room.id, question)
     print("ann:   ", question, f"({sent.used} of {sent.limit} today)")
     print("parrot:", "".join(event.text for event in backend.follow_reply(ann, room.id, sent.reply.id) if event))
+    print("heard: ", heard.get().kind)

@@ -1,12 +1,15 @@
 """What is told of a fact, to whom, and what happens while nobody hears it."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from queue import SimpleQueue
 from threading import Semaphore
 
 import pytest
+from standardwebhooks import Webhook
 
 from adapters.memory.embedded import chat
 from adapters.memory.jobs import MemoryJobs
@@ -238,3 +241,20 @@ def test_a_program_hears_once_a_day_that_a_limit_is_reached() -> None:
     (reached,) = (event for event in told if event.kind is EventKind.LIMIT_REACHED)
     assert (reached.user_id, reached.data["limit"]) == (ANN, 2)
     assert str(reached.data["resets_at"]).endswith("T00:00:00.000Z")
+
+
+# --- what the page about events shows ---------------------------------------------------------------------------------
+
+
+def test_the_example_on_the_page_is_signed_as_it_says() -> None:
+    page = (Path(__file__).parents[2] / "docs/events.md").read_text()
+    shown = dict(re.findall(r"^(webhook-\w+): (.+)$", page, re.MULTILINE))
+    (body,) = re.findall(r'^\{"type".*\}$', page, re.MULTILINE)
+    (secret,) = re.findall(r"`(whsec_[^`]+)`\.?\)", page)
+    at = datetime.fromtimestamp(int(shown["webhook-timestamp"]), UTC)
+    assert Webhook(secret).sign(shown["webhook-id"], at, body) == shown["webhook-signature"]
+
+
+def test_every_kind_of_event_is_on_the_page() -> None:
+    page = (Path(__file__).parents[2] / "docs/events.md").read_text()
+    assert re.findall(r"^\| `(\w+\.\w+)`", page, re.MULTILINE) == [kind.value for kind in EventKind]
