@@ -1,9 +1,9 @@
 """The target of all attacks, and the table of what became of them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
-from tests.attack.target import Target, target
+from tests.attack.target import Report, Target, target
 from tests.fakes.gemini.script import Script
 
 
@@ -11,6 +11,16 @@ from tests.fakes.gemini.script import Script
 def victim() -> Iterator[Target]:
     with target(Script()) as found:
         yield found
+
+
+@pytest.fixture
+def found(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> Report:
+    """Where a test tells what it found."""
+    marker = request.node.get_closest_marker("rows")
+    assert marker is not None
+    record_property("rows", marker.args[0])
+    record_property("attack", request.node.name.removeprefix("test_").replace("_", " "))
+    return lambda text: record_property("found", text)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -6,7 +6,7 @@ import os
 import secrets
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -21,6 +21,7 @@ from tests.fakes.gemini.scenes import Director
 from tests.fakes.system import Api, Installation, installation
 
 Json = dict[str, Any]
+Report = Callable[[str], None]
 Request = tuple[str, Json | None, str, str]  # path, body, address, token
 GRACE, RESEND = 2, 1
 CODES_PER_PHONE, CODES_PER_NETWORK = 10, 200

@@ -24,22 +24,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from psycopg import sql
 from redis import Redis
-from tests.attack.target import CODES_PER_NETWORK, CODES_PER_PHONE, GRACE, RESEND, Target
+from tests.attack.target import CODES_PER_NETWORK, CODES_PER_PHONE, GRACE, RESEND, Report, Target
 
 from adapters.local.processes import until
 
-Report = Callable[[str], None]
 OLD, NEW = "an old horse battery", "a new horse battery"
 INVALID_OTP = "/problems/invalid-otp"
-
-
-@pytest.fixture
-def found(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> Report:
-    marker = request.node.get_closest_marker("rows")
-    assert marker is not None
-    record_property("rows", marker.args[0])
-    record_property("attack", request.node.name.removeprefix("test_").replace("_", " "))
-    return lambda text: record_property("found", text)
 
 
 def wrong(code: str) -> str:

@@ -6,14 +6,27 @@ from datetime import timedelta
 
 import pytest
 from redis import Redis
-from tests.contracts.account_worlds import NOW, after, at_once
+from tests.contracts.account_worlds import NOW, RING, after, at_once
 
 from adapters.memory.limits import MemoryLimits
 from adapters.redis.client import connect
 from adapters.redis.limits import RedisLimits
 from gemini_core.errors import Failure
+from gemini_core.model.accounts import MobileNumber
 from gemini_core.model.ids import SessionId, UserId, uuid7
-from gemini_core.model.limits import DAY, HOUR, MINUTE, Budget, Ended, Rule, SessionClaim, Spread, Take, Taken
+from gemini_core.model.limits import (
+    DAY,
+    HOUR,
+    MINUTE,
+    Budget,
+    Ended,
+    Rule,
+    SendLimits,
+    SessionClaim,
+    Spread,
+    Take,
+    Taken,
+)
 from gemini_core.ports.accounts import Limits
 
 THREE = Rule("three", "three", 3, HOUR)
@@ -116,6 +129,33 @@ def test_a_budget_grows_with_what_is_proven(limits: Limits) -> None:
         limits.prove(take, now=NOW)
     unproven = [limits.take(Take(token=f"u{number}", budgets=(FLOOR,)), now=NOW).withheld for number in range(6)]
     assert unproven == [None] * 5 + ["floor"]
+
+
+def sent_to_neighbours(limits: Limits, *, every: timedelta, typed_in: int) -> list[str | None]:
+    """500 adjacent numbers of one country ask, each from an address of its own; `typed_in` codes of every 5 are proven.
+
+    Answers by which rule each was withheld. Neighbours have one prefix: its own limit is out of the way.
+    """
+    sends = SendLimits(per_prefix_hour=500, countries=None, budgets_record_only=False)
+    withheld = []
+    for place in range(500):
+        take = sends.demand(
+            RING, MobileNumber(f"+62812345{place:05}", "ID"), f"10.0.{place // 250}.{place}", f"{place}"
+        )
+        moment = NOW + place * every
+        withheld.append(limits.take(take, now=moment).withheld)
+        if place % 5 < typed_in:
+            limits.prove(take, now=moment)
+    return withheld
+
+
+@pytest.mark.parametrize(("span", "leave"), [(DAY, 20), (HOUR, 3)], ids=["a day", "an hour"])
+def test_where_nobody_types_in_a_code_few_leave(limits: Limits, span: timedelta, leave: int) -> None:
+    assert sent_to_neighbours(limits, every=span / 500, typed_in=0).count(None) == leave
+
+
+def test_where_four_of_five_codes_are_typed_in_none_is_withheld_through_the_days(limits: Limits) -> None:
+    assert set(sent_to_neighbours(limits, every=HOUR / 10, typed_in=4)) == {None}
 
 
 def test_a_full_budget_is_only_noted_where_budgets_are_recorded(limits: Limits) -> None:
