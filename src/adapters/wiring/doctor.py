@@ -28,7 +28,7 @@ def examine(settings: Settings) -> list[Finding]:
         "queue": lambda: _asked(lambda: ping_broker(container.broker()), "reached"),
         "files": lambda: _files(settings, container),
         "model": lambda: _model(settings, container),
-        "payments": lambda: _payments(settings, container),
+        "payments": lambda: payments(settings, container),
         "codes": lambda: f"sent by {settings.otp_sender}",
         "events": lambda: _events(settings, container),
     }
@@ -77,7 +77,8 @@ def _model(settings: Settings, container: Container) -> str:
     return f"Gemini knows {' and '.join(named)}"
 
 
-def _payments(settings: Settings, container: Container) -> str:
+def payments(settings: Settings, container: Container) -> str:
+    """Who takes the money, and what is sold. Raises `Unavailable` with what is wrong."""
     gateway = container.billing().gateway
     if settings.payments == "manual":
         return "an operator approves, because PAYMENTS=manual"
