@@ -139,9 +139,8 @@ def sent_to_neighbours(limits: Limits, *, every: timedelta, typed_in: int) -> li
     sends = SendLimits(per_prefix_hour=500, countries=None, budgets_record_only=False)
     withheld = []
     for place in range(500):
-        take = sends.demand(
-            RING, MobileNumber(f"+62812345{place:05}", "ID"), f"10.0.{place // 250}.{place}", f"{place}"
-        )
+        number = MobileNumber(f"+62812345{place:05}", "ID")
+        take = sends.demand(RING, number, f"10.0.{place // 250}.{place % 250}", f"{place}")
         moment = NOW + place * every
         withheld.append(limits.take(take, now=moment).withheld)
         if place % 5 < typed_in:
