@@ -10,6 +10,7 @@ import random
 import sys
 from itertools import count
 from time import monotonic_ns
+from typing import Any
 
 TEXT = " and so the story goes on for a while"
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -44,8 +45,11 @@ async def _tell(writer: asyncio.StreamWriter, every: float, chunks: int) -> None
 
 
 def _chunk(text: str, *, last: bool) -> bytes:
-    candidate = {"index": 0, "content": {"role": "model", "parts": [{"text": text}]}}
-    body = {"candidates": [candidate | ({"finishReason": "STOP"} if last else {})], "modelVersion": "bench"}
+    candidate: dict[str, Any] = {"index": 0, "content": {"role": "model", "parts": [{"text": text}]}}
+    body: dict[str, Any] = {
+        "candidates": [candidate | ({"finishReason": "STOP"} if last else {})],
+        "modelVersion": "bench",
+    }
     if last:
         body["usageMetadata"] = {"promptTokenCount": 10, "candidatesTokenCount": 10, "totalTokenCount": 20}
     event = b"data: " + json.dumps(body).encode() + b"\r\n\r\n"

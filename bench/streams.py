@@ -168,7 +168,7 @@ def _followed(port: int, requests: Sequence[bytes], readers: list[Reader]) -> It
 def resident(pid: int) -> float:
     """MB of memory of the process that serves: the largest of those that `pid` has started."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    pages = max(int(Path(f"/proc/{child}/statm").read_text().split()[1]) for child in children or [pid])
+    pages = max(int(Path(f"/proc/{each}/statm").read_text().split()[1]) for each in (str(pid), *children))
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 

@@ -114,7 +114,8 @@ def test_a_stream_cut_at_every_event_and_resumed_at_the_other_process_joins_to_t
     user = house.user()
     text = house.question(words="👩‍👩‍👧 Zoe\u0308 🏳️‍🌈 مرحبا ", pause=0.05)
     reply = user.send(user.room(), text)
-    said, at, ends = "", "", []
+    said, at = "", ""
+    ends: list[tuple[str, int]] = []
     while True:
         at, name, data = next(user.at(house.apis[len(ends) % 2]).stream(reply, after=at))
         if name != "delta":

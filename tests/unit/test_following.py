@@ -308,3 +308,14 @@ def test_a_long_wait_asks_the_store_seldom(scene: Scene) -> None:
     for _ in range(50):
         assert next(events) is None
     assert store.asked - 2 <= 1 + 2 + 50 // 5
+
+
+def test_a_reply_that_is_made_slowly_is_heard_of_and_not_asked_for(scene: Scene) -> None:
+    store = AwayAtTimes(scene, asked=2)
+    lease, start = scene.begin(), 0
+    events = FollowReply(store, scene.feed)(scene.author, scene.room.id, scene.reply.id, patience=0.01)  # type: ignore[arg-type]
+    for piece in PIECES:
+        scene.say(lease, piece, start=start)
+        start += len(piece)
+        assert [told.text if (told := next(events)) else None for _ in range(3)] == [piece, None, None]
+    assert store.asked - 2 == 1

@@ -11,8 +11,8 @@ from gemini_core.model.replies import FeedEvent, Position, ReplyEvent, ReplyEven
 from gemini_core.ports.chat import MessageRepo
 from gemini_core.ports.replies import ReplyFeed
 
-# In which quiet rounds the store is asked, in case the log was lost. A reply that is queued for long is not asked for
-# by all its followers all the time.
+# In which quiet rounds the store is asked, in case the log was lost: soon only by whoever has not heard from the log
+# yet. A reply that is queued for long, or is made slowly, is not asked for by all its followers all the time.
 SOON = (1, 2)
 LATER = 5
 
@@ -61,23 +61,23 @@ class _Following:
 
     def _live(self) -> Iterator[ReplyEvent | None]:
         """What the log has and gets, until the reply is final in the store."""
-        quiet, batches = 0, self.ports.feed.follow(self.message.id, patience=self.patience)
+        quiet, heard, batches = 0, False, self.ports.feed.follow(self.message.id, patience=self.patience)
         backlog = _latest_attempt(next(batches, ()))
         if self._beyond(backlog):
             yield self._reset(self.at.attempt)
         for news in chain([backlog], batches):
             for event in news:
                 yield from self._told(event)
-            quiet = 0 if news else quiet + 1
-            if self._final(news, quiet):
+            quiet, heard = 0 if news else quiet + 1, heard or bool(news)
+            if self._final(news, due=quiet > 0 and (quiet % LATER == 0 or (quiet in SOON and not heard))):
                 return
             if not news:
                 yield None
 
-    def _final(self, news: Sequence[FeedEvent], quiet: int) -> bool:
-        """The reply is final: asked of the store when the log says so, and now and then while it says nothing."""
+    def _final(self, news: Sequence[FeedEvent], *, due: bool) -> bool:
+        """The reply is final: asked of the store when the log says so, and when that is due."""
         ended = bool(news) and news[-1].end
-        if ended or quiet in SOON or (quiet and quiet % LATER == 0):
+        if ended or due:
             try:
                 self.message = self.ports.messages.show(self.reader, self.message.chatroom_id, self.message.id)
             except Unavailable:
