@@ -26,7 +26,7 @@ from adapters.persistence.accounts.keys import SqlSigningKeys
 from adapters.persistence.chat.sending import SEND
 from bench import load
 from bench.stage import DAILY_LIMIT, ROOM_ID, ROOMS, ROOMS_EACH, USER_ID, Stage, any_port, environment, room_id, user_id
-from gemini_core.model.accounts import AccessClaims
+from gemini_core.model.accounts.sessions import AccessClaims
 from gemini_core.model.ids import SessionId, UserId, unix_ms
 from gemini_core.model.seals import SealRing
 

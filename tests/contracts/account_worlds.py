@@ -27,29 +27,27 @@ from adapters.persistence.accounts.sessions import SqlSessions
 from adapters.persistence.accounts.users import SqlUsers
 from adapters.persistence.jobs import SqlJobs
 from gemini_core.errors import Failure
-from gemini_core.model.accounts import (
-    AccountPolicy,
+from gemini_core.model.accounts.audit import AuditEvent
+from gemini_core.model.accounts.codes import (
     Attempt,
-    AuditEvent,
-    Caller,
     ChallengeId,
-    Client,
-    Credentials,
-    MobileNumber,
     NewChallenge,
     Opened,
     Outcome,
-    Profile,
     Proven,
     Purpose,
     SignedIn,
-    Signup,
-    SignupId,
     TooSoon,
 )
+from gemini_core.model.accounts.people import Caller, Client, Credentials, MobileNumber, Profile, Signup, SignupId
+from gemini_core.model.accounts.policy import AccountPolicy
 from gemini_core.model.ids import JobId, SessionId, UserId, uuid7
 from gemini_core.model.seals import SealRing, new_challenge_id
-from gemini_core.ports.accounts import AuditLog, Challenges, Operators, Passwords, Sessions, Users
+from gemini_core.ports.accounts.codes import Challenges
+from gemini_core.ports.accounts.operating import AuditLog, Operators
+from gemini_core.ports.accounts.passwords import Passwords
+from gemini_core.ports.accounts.people import Users
+from gemini_core.ports.accounts.sessions import Sessions
 
 T = TypeVar("T")
 

@@ -9,10 +9,11 @@ from adapters.memory.accounts.tables import MemoryAccounts
 from adapters.memory.jobs import MemoryJobs
 from adapters.memory.store import MemoryStore
 from gemini_core.errors import Unavailable
-from gemini_core.model.accounts import AccountPolicy, AuditEvent
+from gemini_core.model.accounts.audit import AuditEvent
+from gemini_core.model.accounts.policy import AccountPolicy
 from gemini_core.model.ids import UserId
 from gemini_core.model.requests import Page
-from gemini_core.ports.accounts import AuditLog
+from gemini_core.ports.accounts.operating import AuditLog
 
 
 @dataclass(slots=True)

@@ -26,7 +26,7 @@ from gemini_core.model.billing.checkouts import Begun, Checkout, CheckoutId, Off
 from gemini_core.model.billing.subscriptions import Standing, Terms
 from gemini_core.model.ids import UserId, uuid7
 from gemini_core.model.requests import Once
-from gemini_core.ports.accounts import AuditLog
+from gemini_core.ports.accounts.operating import AuditLog
 from gemini_core.ports.billing import BillingEvents, BillingLedger, CheckoutRepo, Reconciliation, SubscriptionRepo
 
 NOW = datetime(2026, 5, 17, 12, 0, tzinfo=UTC)

@@ -18,7 +18,8 @@ from tests.contracts.account_worlds import (
 )
 
 from gemini_core.errors import Unauthenticated
-from gemini_core.model.accounts import ChallengeId, Client, Opened, Outcome, Proven, Purpose, SignedIn, TooSoon
+from gemini_core.model.accounts.codes import ChallengeId, Opened, Outcome, Proven, Purpose, SignedIn, TooSoon
+from gemini_core.model.accounts.people import Client
 
 
 @pytest.fixture(params=["memory", "postgres"])

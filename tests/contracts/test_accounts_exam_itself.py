@@ -22,7 +22,9 @@ from adapters.persistence.engine import statement
 from adapters.redis.client import connect
 from adapters.redis.limits import RedisLimits
 from gemini_core.errors import Unavailable
-from gemini_core.model.accounts import AccountPolicy, Attempt, NewChallenge, Opened, Proven, SignedIn, TooSoon, User
+from gemini_core.model.accounts.codes import Attempt, NewChallenge, Opened, Proven, SignedIn, TooSoon
+from gemini_core.model.accounts.people import User
+from gemini_core.model.accounts.policy import AccountPolicy
 from gemini_core.model.limits import HOUR, Rule, Take, Taken
 
 

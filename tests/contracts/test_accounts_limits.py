@@ -12,7 +12,7 @@ from adapters.memory.limits import MemoryLimits
 from adapters.redis.client import connect
 from adapters.redis.limits import RedisLimits
 from gemini_core.errors import Failure
-from gemini_core.model.accounts import MobileNumber
+from gemini_core.model.accounts.people import MobileNumber
 from gemini_core.model.ids import SessionId, UserId, uuid7
 from gemini_core.model.limits import (
     DAY,
@@ -27,7 +27,7 @@ from gemini_core.model.limits import (
     Take,
     Taken,
 )
-from gemini_core.ports.accounts import Limits
+from gemini_core.ports.accounts.limits import Limits
 
 THREE = Rule("three", "three", 3, HOUR)
 PACED = Rule("paced", "paced", 5, MINUTE, exact=False)

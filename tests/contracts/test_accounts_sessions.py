@@ -19,7 +19,9 @@ from tests.contracts.account_worlds import (
 )
 
 from gemini_core.errors import Conflict, NotFound, Unauthenticated
-from gemini_core.model.accounts import Caller, Client, Profile, Purpose, Reused, Session, SignedIn, User, UserStatus
+from gemini_core.model.accounts.codes import Purpose, SignedIn
+from gemini_core.model.accounts.people import Caller, Client, Profile, User, UserStatus
+from gemini_core.model.accounts.sessions import Reused, Session
 from gemini_core.model.ids import JobId, SessionId, UserId, uuid7
 
 

@@ -20,9 +20,12 @@ from adapters.jwt.tokens import JwtTokens
 from adapters.memory.accounts.keys import MemorySigningKeys
 from adapters.persistence.accounts.keys import SqlSigningKeys
 from gemini_core.errors import Conflict, NotFound, Unauthenticated, Unavailable
-from gemini_core.model.accounts import AccessClaims, AuditEvent, KeyState
+from gemini_core.model.accounts.audit import AuditEvent
+from gemini_core.model.accounts.keys import KeyState
+from gemini_core.model.accounts.sessions import AccessClaims
 from gemini_core.model.ids import SessionId, UserId, uuid7
-from gemini_core.ports.accounts import AccessTokens, SigningKeys
+from gemini_core.ports.accounts.keys import SigningKeys
+from gemini_core.ports.accounts.sessions import AccessTokens
 
 US = "https://api.test"
 SEED = bytes(range(32))

@@ -20,14 +20,14 @@ from adapters.persistence.chat.usage import SqlUsage
 from adapters.persistence.jobs import SqlJobs
 from adapters.persistence.replies import SqlReplies
 from adapters.persistence.tables import daily_usage, users
-from gemini_core.model.accounts import AccountPolicy
+from gemini_core.model.accounts.policy import AccountPolicy
 from gemini_core.model.billing.subscriptions import Grant, GrantId, Subscription
 from gemini_core.model.chat import Message, Status
 from gemini_core.model.events import Audience, account_deleted
 from gemini_core.model.ids import JobId, UserId, uuid7
 from gemini_core.model.jobs import Lease, NewJob
 from gemini_core.model.replies import Answer
-from gemini_core.ports.accounts import Users
+from gemini_core.ports.accounts.people import Users
 
 LEASE = timedelta(seconds=30)
 KIND = "event.webhook"

@@ -12,7 +12,7 @@ from adapters.http.app import chat as chat_topic
 from adapters.http.auth import Authentication
 from adapters.memory.embedded import EmbeddedChat, chat
 from adapters.memory.store import SystemClock
-from gemini_core.model.accounts import Caller
+from gemini_core.model.accounts.people import Caller
 from gemini_core.model.billing.plans import Plans
 from gemini_core.model.ids import SessionId, UserId
 from gemini_core.ports.replies import LLMClient

@@ -13,7 +13,7 @@ from tests.integration.account_house import Api, house
 from adapters.wiring.container import Container
 from gemini_core.core import Core
 from gemini_core.errors import Refused, Unauthenticated
-from gemini_core.model.accounts import Client
+from gemini_core.model.accounts.people import Client
 
 PASSWORD = "correct horse"
 

@@ -21,7 +21,7 @@ from adapters.local.inbox import LocalInbox
 from adapters.sms import posting
 from adapters.sms.twilio import Twilio
 from adapters.sms.webhook import SmsWebhook
-from gemini_core.ports.accounts import OtpSender, SendFailed
+from gemini_core.ports.accounts.codes import OtpSender, SendFailed
 
 NUMBER, TEXT = "+14155552671", "123456 is your code — don't share\n@chat.example #123456"
 AT = datetime(2026, 5, 17, 12, tzinfo=UTC)

@@ -11,15 +11,9 @@ from adapters.argon2.common import common_passwords
 from adapters.argon2.hasher import Argon2Hasher
 from adapters.contacts.checker import ContactChecker
 from gemini_core.errors import Invalid, Unavailable
-from gemini_core.model.accounts import (
-    AccountPolicy,
-    Purpose,
-    clean_line,
-    code_text,
-    masked,
-    new_code,
-    password_changed_text,
-)
+from gemini_core.model.accounts.codes import Purpose, new_code
+from gemini_core.model.accounts.people import clean_line, masked
+from gemini_core.model.accounts.policy import AccountPolicy, code_text, password_changed_text
 from gemini_core.model.ids import SessionId, uuid7_of_ms
 from gemini_core.model.passwords import PasswordPolicy
 from gemini_core.model.seals import (

@@ -4,7 +4,7 @@ import click
 
 from adapters.cli.context import Backend
 from adapters.cli.shown import Record, as_json, paged, show
-from gemini_core.model.accounts import AuditEvent
+from gemini_core.model.accounts.audit import AuditEvent
 
 
 @click.group()

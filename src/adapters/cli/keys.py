@@ -4,7 +4,7 @@ import click
 
 from adapters.cli.context import Backend
 from adapters.cli.shown import Record, as_json, confirmed, operated, show
-from gemini_core.model.accounts import SigningKey
+from gemini_core.model.accounts.keys import SigningKey
 
 
 @click.group()

@@ -7,7 +7,8 @@ import click
 
 from adapters.cli.context import Backend
 from adapters.cli.shown import Record, as_json, confirmed, operated, paged, show, show_one
-from gemini_core.model.accounts import Session, User
+from gemini_core.model.accounts.people import User
+from gemini_core.model.accounts.sessions import Session
 
 
 @click.group()

@@ -7,7 +7,7 @@ from email_validator import EmailNotValidError, validate_email
 from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
 from gemini_core.errors import Invalid
-from gemini_core.model.accounts import MobileNumber
+from gemini_core.model.accounts.people import MobileNumber
 
 # The library reads far more than numbers: extensions, `tel:`, other scripts, marks that turn the text around. So what
 # it gets to see is strict already: ITU E.164, or digits where a region is known.

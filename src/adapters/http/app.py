@@ -8,7 +8,12 @@ import falcon
 from prometheus_client import CollectorRegistry
 
 from adapters.http import openapi
-from adapters.http.accounts import Account, DevelopmentInbox, Keys, Sessions, SignIn
+from adapters.http.accounts.inbox import DevelopmentInbox
+from adapters.http.accounts.keys import Keys
+from adapters.http.accounts.passwords import Passwords
+from adapters.http.accounts.profile import Account
+from adapters.http.accounts.sessions import Sessions
+from adapters.http.accounts.signing_in import SignIn
 from adapters.http.auth import Authentication
 from adapters.http.billing import PaymentReturn, Subscriptions, Webhook
 from adapters.http.chat.attachments import OneAttachment
@@ -52,7 +57,7 @@ def topics(core: Core, edge: Edge) -> tuple[Topic, ...]:
 
 
 def _accounts(core: Core) -> Topic:
-    sign_in, sessions, account = SignIn(core), Sessions(core), Account(core)
+    sign_in, passwords, sessions, account = SignIn(core), Passwords(core), Sessions(core), Account(core)
     development = (Route("/dev/inbox/", DevelopmentInbox(core.inbox)),) if core.inbox else ()
     return Topic(
         "Accounts",
@@ -60,9 +65,9 @@ def _accounts(core: Core) -> Topic:
             Route("/auth/signup/", sign_in, "signup"),
             Route("/auth/send-otp/", sign_in, "send_otp"),
             Route("/auth/verify-otp/", sign_in, "verify_otp"),
-            Route("/auth/refresh/", sign_in, "refresh"),
-            Route("/auth/forgot-password/", sign_in, "forgot_password"),
-            Route("/auth/change-password/", sign_in, "change_password"),
+            Route("/auth/refresh/", sessions, "refresh"),
+            Route("/auth/forgot-password/", passwords, "forgot_password"),
+            Route("/auth/change-password/", passwords, "change_password"),
             Route("/auth/logout/", sessions, "logout"),
             Route("/auth/logout-all/", sessions, "logout_all"),
             Route("/auth/sessions/", sessions),

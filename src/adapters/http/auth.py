@@ -5,7 +5,7 @@ from collections.abc import Callable
 from falcon import Request, Response
 
 from gemini_core.errors import Unauthenticated
-from gemini_core.model.accounts import Caller
+from gemini_core.model.accounts.people import Caller
 
 SCHEME = "bearer "
 

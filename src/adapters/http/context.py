@@ -8,7 +8,7 @@ from typing import Final
 
 import falcon
 
-from gemini_core.model.accounts import Client
+from gemini_core.model.accounts.people import Client
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _WITH_PORT: Final = re.compile(r"\[([^\]]*)\](?::\d+)?|([\d.]+):\d+")

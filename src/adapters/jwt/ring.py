@@ -14,8 +14,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from gemini_core.errors import Conflict, NotFound, Unavailable
-from gemini_core.model.accounts import AuditEvent, KeyState, SigningKey
-from gemini_core.ports.accounts import SigningKeys
+from gemini_core.model.accounts.audit import AuditEvent
+from gemini_core.model.accounts.keys import KeyState, SigningKey
+from gemini_core.ports.accounts.keys import SigningKeys
 from gemini_core.ports.clock import Clock
 
 NONCE = 12

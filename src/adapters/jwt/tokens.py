@@ -11,7 +11,7 @@ import jwt
 
 from adapters.jwt.ring import Ring
 from gemini_core.errors import Unauthenticated
-from gemini_core.model.accounts import AccessClaims
+from gemini_core.model.accounts.sessions import AccessClaims
 from gemini_core.model.ids import SessionId, UserId
 
 ALGORITHM: Final = "EdDSA"

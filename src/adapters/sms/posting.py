@@ -4,7 +4,7 @@ from typing import Any
 
 import httpx2
 
-from gemini_core.ports.accounts import SendFailed
+from gemini_core.ports.accounts.codes import SendFailed
 
 # Seconds. A sender that takes longer has perhaps sent: that is said, and never tried again.
 CONNECT, ANSWER = 3.0, 10.0

@@ -27,11 +27,11 @@ from adapters.settings import Settings
 from adapters.sms.twilio import Twilio
 from adapters.sms.webhook import SmsWebhook
 from gemini_core.core import AccountPorts
-from gemini_core.model.accounts import AccountPolicy
+from gemini_core.model.accounts.policy import AccountPolicy
 from gemini_core.model.limits import SendLimits
 from gemini_core.model.passwords import PasswordPolicy
 from gemini_core.model.seals import SealRing
-from gemini_core.ports.accounts import OtpSender
+from gemini_core.ports.accounts.codes import OtpSender
 from gemini_core.ports.clock import Clock
 from gemini_core.use_cases.accounts.rules import AccountRules
 

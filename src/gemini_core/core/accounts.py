@@ -6,34 +6,17 @@ from datetime import timedelta
 from uuid import UUID
 
 from gemini_core.core.jobs import JobPorts
-from gemini_core.model.accounts import (
-    CODE_PROVEN,
-    ERASE_ACCOUNT,
-    FORGET_STALE,
-    SEND_CODE,
-    SEND_NOTICE,
-    ChallengeId,
-    Purpose,
-)
+from gemini_core.model.accounts.codes import CODE_PROVEN, SEND_CODE, ChallengeId, Purpose
+from gemini_core.model.accounts.people import ERASE_ACCOUNT, FORGET_STALE, SEND_NOTICE
 from gemini_core.model.events import NOBODY, Audience
 from gemini_core.model.ids import UserId
-from gemini_core.ports.accounts import (
-    AccessTokens,
-    AccountExport,
-    AuditLog,
-    BreachedPasswords,
-    Challenges,
-    Contacts,
-    Inbox,
-    KeyRing,
-    Limits,
-    Operators,
-    OtpSender,
-    PasswordHasher,
-    Passwords,
-    Sessions,
-    Users,
-)
+from gemini_core.ports.accounts.codes import Challenges, Inbox, OtpSender
+from gemini_core.ports.accounts.keys import KeyRing
+from gemini_core.ports.accounts.limits import Limits
+from gemini_core.ports.accounts.operating import AuditLog, Operators
+from gemini_core.ports.accounts.passwords import BreachedPasswords, PasswordHasher, Passwords
+from gemini_core.ports.accounts.people import AccountExport, Contacts, Users
+from gemini_core.ports.accounts.sessions import AccessTokens, Sessions
 from gemini_core.ports.clock import Clock
 from gemini_core.use_cases.accounts.codes import CheckPassword, CountProof, DeliverCode, SendCode
 from gemini_core.use_cases.accounts.operating import (

@@ -11,7 +11,7 @@ from gemini_core.model.billing.events import EVENT_JOB, RECONCILE_ALL_JOB, RECON
 from gemini_core.model.billing.subscriptions import Terms
 from gemini_core.model.events import NOBODY, Audience
 from gemini_core.model.ids import UserId
-from gemini_core.ports.accounts import AuditLog
+from gemini_core.ports.accounts.operating import AuditLog
 from gemini_core.ports.billing import (
     Approvals,
     BillingEvents,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from gemini_core.model.accounts import MobileNumber
+from gemini_core.model.accounts.people import MobileNumber
 from gemini_core.model.ids import SessionId, UserId
 from gemini_core.model.seals import SealRing
 

@@ -10,7 +10,7 @@ from adapters.http.chat.answers import message_answer, tell_sent
 from adapters.http.events import Event
 from gemini_core.core.chat import ChatVerbs
 from gemini_core.errors import NotFound
-from gemini_core.model.accounts import Caller
+from gemini_core.model.accounts.people import Caller
 from gemini_core.model.chat import Message, Sent
 from gemini_core.model.replies import ReplyEvent
 

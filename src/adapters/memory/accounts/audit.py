@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from adapters.memory.accounts.tables import MemoryAccounts
-from gemini_core.model.accounts import AuditEvent
+from gemini_core.model.accounts.audit import AuditEvent
 from gemini_core.model.ids import UserId
 from gemini_core.model.requests import Page
 

@@ -5,27 +5,22 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from adapters.memory.accounts.tables import Challenge, Entry, MemoryAccounts, Phone
-from gemini_core.model.accounts import (
+from gemini_core.model.accounts.codes import (
     CODE_PROVEN,
     SEND_CODE,
     Attempt,
     ChallengeId,
     Delivery,
-    MobileNumber,
     NewChallenge,
     Opened,
     Outcome,
-    Profile,
     Proven,
     Purpose,
-    Session,
     SignedIn,
-    Signup,
     TooSoon,
-    User,
-    UserStatus,
-    masked,
 )
+from gemini_core.model.accounts.people import MobileNumber, Profile, Signup, User, UserStatus, masked
+from gemini_core.model.accounts.sessions import Session
 from gemini_core.model.limits import DAY
 
 SUSPECT_DIGITS, SUSPECT_ATTEMPTS = 8, 3

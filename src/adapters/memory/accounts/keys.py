@@ -5,8 +5,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from threading import Lock
 
-from gemini_core.model.accounts import AuditEvent, KeyState, SigningKey
-from gemini_core.ports.accounts import AuditLog
+from gemini_core.model.accounts.audit import AuditEvent
+from gemini_core.model.accounts.keys import KeyState, SigningKey
+from gemini_core.ports.accounts.operating import AuditLog
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,19 +5,18 @@ from datetime import datetime
 
 from adapters.memory.accounts.tables import Challenge, MemoryAccounts
 from gemini_core.errors import Unauthenticated
-from gemini_core.model.accounts import (
+from gemini_core.model.accounts.codes import ChallengeId, Purpose
+from gemini_core.model.accounts.people import (
     SEND_NOTICE,
     Caller,
-    ChallengeId,
     Client,
     Credentials,
-    Purpose,
-    Session,
     SignupId,
     User,
     UserStatus,
     masked,
 )
+from gemini_core.model.accounts.sessions import Session
 from gemini_core.model.ids import JobId
 from gemini_core.model.limits import Ended
 

@@ -6,18 +6,11 @@ from datetime import datetime
 from adapters.memory.jobs import MemoryJobs
 from adapters.memory.store import MemoryStore
 from gemini_core.errors import NotFound
-from gemini_core.model.accounts import (
-    AccountPolicy,
-    AuditEvent,
-    Caller,
-    ChallengeId,
-    Purpose,
-    Session,
-    Signup,
-    SignupId,
-    User,
-    UserStatus,
-)
+from gemini_core.model.accounts.audit import AuditEvent
+from gemini_core.model.accounts.codes import ChallengeId, Purpose
+from gemini_core.model.accounts.people import Caller, Signup, SignupId, User, UserStatus
+from gemini_core.model.accounts.policy import AccountPolicy
+from gemini_core.model.accounts.sessions import Session
 from gemini_core.model.billing.subscriptions import Standing
 from gemini_core.model.ids import JobId, SessionId, UserId
 from gemini_core.model.jobs import NewJob

@@ -16,7 +16,7 @@ from gemini_core.model.billing.subscriptions import Grant, GrantId, Standing, Su
 from gemini_core.model.events import Audience, subscription_changed
 from gemini_core.model.ids import JobId, UserId
 from gemini_core.model.requests import KEY_LIVES, Once, key_reused
-from gemini_core.ports.accounts import AuditLog
+from gemini_core.ports.accounts.operating import AuditLog
 
 
 class People(Protocol):

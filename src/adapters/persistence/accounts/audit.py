@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Engine, Row, select
 
 from adapters.persistence.engine import statement
 from adapters.persistence.tables import audit
-from gemini_core.model.accounts import AuditEvent
+from gemini_core.model.accounts.audit import AuditEvent
 from gemini_core.model.ids import SessionId, UserId
 from gemini_core.model.requests import Page
 

@@ -10,7 +10,8 @@ from sqlalchemy import Engine, delete, select, text
 from adapters.persistence.accounts.audit import add_note
 from adapters.persistence.engine import statement, transaction
 from adapters.persistence.tables import signing_keys
-from gemini_core.model.accounts import AuditEvent, KeyState, SigningKey
+from gemini_core.model.accounts.audit import AuditEvent
+from gemini_core.model.accounts.keys import KeyState, SigningKey
 
 # Any fixed number: whoever changes the ring holds this advisory lock until the end of the transaction.
 LOCK = text("SELECT pg_advisory_xact_lock(707169)")

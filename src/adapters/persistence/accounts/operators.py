@@ -13,7 +13,7 @@ from adapters.persistence.accounts.rows import USER_COLUMNS, masked, user_of
 from adapters.persistence.accounts.sessions import END_ALL
 from adapters.persistence.engine import statement, transaction
 from gemini_core.errors import Conflict, NotFound
-from gemini_core.model.accounts import User
+from gemini_core.model.accounts.people import User
 from gemini_core.model.ids import UserId
 from gemini_core.model.limits import Ended
 from gemini_core.model.requests import Page

@@ -9,17 +9,10 @@ from sqlalchemy import Engine, text
 from adapters.persistence.accounts.rows import LIVE, OFFERED, SESSION_COLUMNS, USER_COLUMNS, masked, session_of, user_of
 from adapters.persistence.engine import statement
 from gemini_core.errors import Unauthenticated
-from gemini_core.model.accounts import (
-    SEND_NOTICE,
-    AccountPolicy,
-    Caller,
-    ChallengeId,
-    Client,
-    Credentials,
-    Session,
-    SignupId,
-    User,
-)
+from gemini_core.model.accounts.codes import ChallengeId
+from gemini_core.model.accounts.people import SEND_NOTICE, Caller, Client, Credentials, SignupId, User
+from gemini_core.model.accounts.policy import AccountPolicy
+from gemini_core.model.accounts.sessions import Session
 from gemini_core.model.ids import JobId, UserId
 from gemini_core.model.limits import Ended
 

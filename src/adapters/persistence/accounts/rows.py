@@ -4,7 +4,8 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from gemini_core.model.accounts import Profile, Session, User, UserStatus
+from gemini_core.model.accounts.people import Profile, User, UserStatus
+from gemini_core.model.accounts.sessions import Session
 from gemini_core.model.ids import SessionId, UserId
 
 # A session that goes on, beside its user `u`.

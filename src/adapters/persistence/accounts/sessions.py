@@ -10,7 +10,9 @@ from sqlalchemy import Engine, text
 from adapters.persistence.accounts.rows import LIVE, SESSION_COLUMNS, session_of
 from adapters.persistence.engine import statement
 from gemini_core.errors import NotFound
-from gemini_core.model.accounts import AccountPolicy, Caller, Reused, Session
+from gemini_core.model.accounts.people import Caller
+from gemini_core.model.accounts.policy import AccountPolicy
+from gemini_core.model.accounts.sessions import Reused, Session
 from gemini_core.model.ids import SessionId, UserId
 from gemini_core.model.limits import Ended
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from datetime import datetime
 
-from gemini_core.model.accounts import AuditEvent
+from gemini_core.model.accounts.audit import AuditEvent
 from gemini_core.model.billing.subscriptions import Cancellation, Grant, GrantId
 from gemini_core.model.ids import UserId
 

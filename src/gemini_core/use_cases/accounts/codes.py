@@ -7,35 +7,18 @@ from secrets import token_hex
 from unicodedata import normalize
 
 from gemini_core.errors import RateLimited, Unauthenticated, Unavailable
-from gemini_core.model.accounts import (
-    AuditEvent,
-    ChallengeId,
-    Client,
-    Credentials,
-    Delivery,
-    MobileNumber,
-    NewChallenge,
-    Outcome,
-    Purpose,
-    SignupId,
-    TooSoon,
-    code_text,
-    masked,
-    new_code,
-)
+from gemini_core.model.accounts.audit import AuditEvent
+from gemini_core.model.accounts.codes import ChallengeId, Delivery, NewChallenge, Outcome, Purpose, TooSoon, new_code
+from gemini_core.model.accounts.people import Client, Credentials, MobileNumber, SignupId, masked
+from gemini_core.model.accounts.policy import code_text
 from gemini_core.model.ids import JobId, uuid7
 from gemini_core.model.limits import Rule, Take
 from gemini_core.model.seals import code_seal, new_challenge_id, number_seals
-from gemini_core.ports.accounts import (
-    AuditLog,
-    Challenges,
-    Contacts,
-    Limits,
-    OtpSender,
-    PasswordHasher,
-    Passwords,
-    SendFailed,
-)
+from gemini_core.ports.accounts.codes import Challenges, OtpSender, SendFailed
+from gemini_core.ports.accounts.limits import Limits
+from gemini_core.ports.accounts.operating import AuditLog
+from gemini_core.ports.accounts.passwords import PasswordHasher, Passwords
+from gemini_core.ports.accounts.people import Contacts
 from gemini_core.ports.clock import Clock
 from gemini_core.ports.jobs import JobQueue
 from gemini_core.use_cases.accounts.rules import AccountRules, rate_limited, served

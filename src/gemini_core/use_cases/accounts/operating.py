@@ -5,11 +5,18 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from gemini_core.errors import NotFound
-from gemini_core.model.accounts import AuditEvent, Session, SigningKey, User, UserStatus
+from gemini_core.model.accounts.audit import AuditEvent
+from gemini_core.model.accounts.keys import SigningKey
+from gemini_core.model.accounts.people import User, UserStatus
+from gemini_core.model.accounts.sessions import Session
 from gemini_core.model.ids import JobId, UserId, uuid7
 from gemini_core.model.limits import BudgetFigures
 from gemini_core.model.requests import Page
-from gemini_core.ports.accounts import AuditLog, Contacts, KeyRing, Limits, Operators, Sessions, Users
+from gemini_core.ports.accounts.keys import KeyRing
+from gemini_core.ports.accounts.limits import Limits
+from gemini_core.ports.accounts.operating import AuditLog, Operators
+from gemini_core.ports.accounts.people import Contacts, Users
+from gemini_core.ports.accounts.sessions import Sessions
 from gemini_core.ports.clock import Clock
 from gemini_core.ports.jobs import JobQueue
 from gemini_core.use_cases.accounts.rules import Gate

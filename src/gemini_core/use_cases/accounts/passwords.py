@@ -6,11 +6,17 @@ from secrets import token_hex
 from unicodedata import normalize
 
 from gemini_core.errors import Forbidden, Invalid, NotFound, Unauthenticated, Unavailable
-from gemini_core.model.accounts import AuditEvent, Caller, ChallengeId, Client, User, password_changed_text
+from gemini_core.model.accounts.audit import AuditEvent
+from gemini_core.model.accounts.codes import ChallengeId
+from gemini_core.model.accounts.people import Caller, Client, User
+from gemini_core.model.accounts.policy import password_changed_text
 from gemini_core.model.ids import JobId, UserId, uuid7
 from gemini_core.model.limits import Rule, Take
 from gemini_core.model.seals import read_reset_token
-from gemini_core.ports.accounts import AuditLog, OtpSender, PasswordHasher, Passwords, SendFailed, Users
+from gemini_core.ports.accounts.codes import OtpSender, SendFailed
+from gemini_core.ports.accounts.operating import AuditLog
+from gemini_core.ports.accounts.passwords import PasswordHasher, Passwords
+from gemini_core.ports.accounts.people import Users
 from gemini_core.ports.clock import Clock
 from gemini_core.ports.jobs import JobQueue
 from gemini_core.use_cases.accounts.rules import AcceptPassword, AccountRules, Gate

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from gemini_core.model.accounts import Caller, Client, User, clean_line
+from gemini_core.model.accounts.people import Caller, Client, User, clean_line
 from gemini_core.model.events import Audience, account_deleted
 from gemini_core.model.ids import JobId, UserId, uuid7
-from gemini_core.ports.accounts import AccountExport, Contacts, Users
+from gemini_core.ports.accounts.people import AccountExport, Contacts, Users
 from gemini_core.ports.clock import Clock
 from gemini_core.ports.jobs import JobQueue
 from gemini_core.use_cases.accounts.rules import Gate

@@ -10,11 +10,15 @@ from secrets import token_hex
 from uuid import uuid5
 
 from gemini_core.errors import Invalid, RateLimited, Unavailable
-from gemini_core.model.accounts import AccessClaims, AccountPolicy, Client, MobileNumber, Profile, Session, Tokens
+from gemini_core.model.accounts.people import Client, MobileNumber, Profile
+from gemini_core.model.accounts.policy import AccountPolicy
+from gemini_core.model.accounts.sessions import AccessClaims, Session, Tokens
 from gemini_core.model.limits import MINUTE, Ended, Refusal, Rule, SendLimits, Take, Taken
 from gemini_core.model.passwords import PasswordPolicy
 from gemini_core.model.seals import RefreshClaims, SealRing, refresh_token
-from gemini_core.ports.accounts import AccessTokens, BreachedPasswords, Limits
+from gemini_core.ports.accounts.limits import Limits
+from gemini_core.ports.accounts.passwords import BreachedPasswords
+from gemini_core.ports.accounts.sessions import AccessTokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,23 +4,16 @@ from dataclasses import dataclass
 from secrets import token_urlsafe
 
 from gemini_core.errors import Invalid, Refused
-from gemini_core.model.accounts import (
-    Attempt,
-    ChallengeId,
-    Client,
-    MobileNumber,
-    Profile,
-    Proven,
-    Signup,
-    SignupId,
-    Tokens,
-    User,
-    clean_line,
-)
+from gemini_core.model.accounts.codes import Attempt, ChallengeId, Proven
+from gemini_core.model.accounts.people import Client, MobileNumber, Profile, Signup, SignupId, User, clean_line
+from gemini_core.model.accounts.sessions import Tokens
 from gemini_core.model.ids import JobId, SessionId, UserId, uuid7
 from gemini_core.model.limits import Ended
 from gemini_core.model.seals import code_seal, number_seals, reset_token
-from gemini_core.ports.accounts import AccessTokens, Challenges, Contacts, PasswordHasher, Users
+from gemini_core.ports.accounts.codes import Challenges
+from gemini_core.ports.accounts.passwords import PasswordHasher
+from gemini_core.ports.accounts.people import Contacts, Users
+from gemini_core.ports.accounts.sessions import AccessTokens
 from gemini_core.ports.clock import Clock
 from gemini_core.ports.jobs import JobQueue
 from gemini_core.use_cases.accounts.rules import AcceptPassword, AccountRules, Gate, served, tokens_of

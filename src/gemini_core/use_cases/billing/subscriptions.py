@@ -8,7 +8,7 @@ from gemini_core.model.billing.acts import change_asked
 from gemini_core.model.billing.ledger import BillingRecord
 from gemini_core.model.billing.subscriptions import Cancellation, Subscription, SubscriptionStatus, Terms
 from gemini_core.model.ids import UserId
-from gemini_core.ports.accounts import AuditLog
+from gemini_core.ports.accounts.operating import AuditLog
 from gemini_core.ports.billing import BillingLedger, PaymentGateway
 from gemini_core.ports.clock import Clock
 from gemini_core.use_cases.billing.syncing import SyncCustomer

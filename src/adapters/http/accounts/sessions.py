@@ -1,0 +1,94 @@
+"""Where users are signed in."""
+
+from datetime import datetime
+from uuid import UUID
+
+import falcon
+from falcon import Request, Response
+from msgspec import Struct
+
+from adapters.http import bodies
+from adapters.http.accounts.answers import Pair, Token, pair_answer
+from adapters.http.auth import caller
+from adapters.http.describing import describe
+from gemini_core.core import Core
+from gemini_core.model.accounts.sessions import Session
+from gemini_core.model.ids import SessionId
+
+
+class RefreshBody(Struct, forbid_unknown_fields=True):
+    """The refresh token of the last pair."""
+
+    refresh: Token
+
+
+class SessionItem(Struct):
+    """Where the user is signed in. `last_used_at`: when its tokens were last renewed."""
+
+    id: UUID
+    created_at: datetime
+    last_used_at: datetime
+    expires_at: datetime
+    user_agent: str
+    ip: str
+    current: bool
+
+
+class SessionList(Struct):
+    """All of them: they are few."""
+
+    items: list[SessionItem]
+    next_cursor: None = None
+
+
+class Sessions:
+    """Where the user is signed in."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    @describe("Renew the tokens", body=RefreshBody, answers={200: Pair}, problems=("unauthenticated",), signed_in=False)
+    def on_post_refresh(self, req: Request, resp: Response) -> None:
+        """A new pair; the old refresh token is spent. For a short grace it gives the same pair again; after that,
+        its use ends the session.
+        """
+        body = bodies.read(req, RefreshBody)
+        resp.data = bodies.write(pair_answer(self._core.refresh(req.context.client, body.refresh)))
+
+    @describe("Sign out", answers={204: None})
+    def on_post_logout(self, req: Request, resp: Response) -> None:
+        """Ends this session, on every process at once."""
+        who = caller(req)
+        self._core.end_session(who, req.context.client, who.session_id)
+        resp.status = falcon.HTTP_204
+
+    @describe("Sign out everywhere", answers={204: None})
+    def on_post_logout_all(self, req: Request, resp: Response) -> None:
+        """Ends every session of the user."""
+        self._core.end_all_sessions(caller(req), req.context.client)
+        resp.status = falcon.HTTP_204
+
+    @describe("The user's sessions", answers={200: SessionList})
+    def on_get(self, req: Request, resp: Response) -> None:
+        """Last used first."""
+        who = caller(req)
+        items = [_session(session, current=session.id == who.session_id) for session in self._core.list_sessions(who)]
+        resp.data = bodies.write(SessionList(items))
+
+    @describe("End a session", answers={204: None}, problems=("not-found",))
+    def on_delete_one(self, req: Request, resp: Response, session_id: UUID) -> None:
+        """One of the user's own."""
+        self._core.end_session(caller(req), req.context.client, SessionId(session_id))
+        resp.status = falcon.HTTP_204
+
+
+def _session(session: Session, *, current: bool) -> SessionItem:
+    return SessionItem(
+        session.id,
+        session.created_at,
+        session.rotated_at,
+        session.expires_at,
+        session.user_agent,
+        session.ip,
+        current,
+    )

@@ -1,0 +1,1 @@
+"""People: their numbers, profiles, codes, sessions, and what happened to them."""
