@@ -110,3 +110,9 @@ def test_a_service_that_is_not_there_has_not_heard() -> None:
 
 def test_a_service_that_never_answers_has_not_heard(service: Receiver) -> None:
     assert str(refusal(service, 0, patience=0.3)) == "ReadTimeout"
+
+
+def test_the_doctor_may_ask_whether_somebody_is_there_without_telling_anything(service: Receiver) -> None:
+    with closing(EventWebhook(service.url, KEYS, SystemClock())) as webhook:
+        webhook.check()
+    assert service.posts == []

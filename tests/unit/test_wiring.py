@@ -59,10 +59,11 @@ def test_files_are_kept_in_the_bucket_that_is_named_or_else_in_a_folder(
 
 
 def test_the_doctor_tells_what_cannot_be_reached_and_no_secret(tmp_path: Path) -> None:
-    files = {name: value for name, value in VENDORS.items() if name.startswith(("ATTACHMENTS_", "S3_"))}
-    found = {each.name: each for each in examine(Settings.load(SERVERS | files | {"DATA_DIR": str(tmp_path)}))}
-    assert {name for name, each in found.items() if not each.ok} == {"database", "redis", "queue", "files"}
-    assert files["S3_SECRET_KEY"] not in str(found)
+    asked = {name: value for name, value in VENDORS.items() if name.startswith(("ATTACHMENTS_", "S3_", "EVENTS_"))}
+    found = {each.name: each for each in examine(Settings.load(SERVERS | asked | {"DATA_DIR": str(tmp_path)}))}
+    assert {name for name, each in found.items() if not each.ok} == {"database", "redis", "queue", "files", "events"}
+    assert asked["S3_SECRET_KEY"] not in str(found)
+    assert asked["EVENTS_WEBHOOK_SECRET"] not in str(found)
     assert found["model"].detail.startswith("the demo model")
 
 

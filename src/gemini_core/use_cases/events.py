@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 # About a day and a half: a listener that was away overnight, or over a bad release, misses nothing.
 PATIENCE = Backoff(attempts=22, first=1.0, most=6 * 3600.0, total=3 * 86_400.0)
 # Seconds that an event rests at the most because too many others are being told.
-LONGEST_REST = 600.0
+LONGEST_REST = 3_600.0
 
 
 @dataclass(frozen=True, slots=True)
