@@ -1,5 +1,6 @@
 """The API that the `stripe` package calls: the part of Stripe's v1 that a subscription's life needs."""
 
+import base64
 import hashlib
 import json
 import re
@@ -44,12 +45,13 @@ class Api:
 
         `fail`: a 500 after the work has begun, which is what the key stands for from then on.
         """
-        self.calls.append(f"{method} {path}")
         try:
             authorise(headers)
             key = headers.get("Idempotency-Key", "") if method == "POST" else ""
-            with self._alone(key), self.desk.shelf.lock:
-                return self._once(key, method, path, params, fail=fail)
+            with self._alone(key):
+                self.calls.append(f"{method} {path}")
+                with self.desk.shelf.lock:
+                    return self._once(key, method, path, params, fail=fail)
         except ApiError as error:
             return Answer(error.status, json.dumps(error.body).encode(), error.headers)
 
@@ -101,9 +103,20 @@ class Api:
 BROKEN: Thing = {"error": {"type": "api_error", "message": "The sandbox was told to fail."}}
 
 
+def _key(header: str) -> str:
+    """The key: as a bearer's token, or as the user name that `curl -u` sends."""
+    scheme, _, said = header.partition(" ")
+    if scheme != "Basic":
+        return said
+    try:
+        return base64.b64decode(said).decode().partition(":")[0]
+    except ValueError:
+        return ""
+
+
 def authorise(headers: Mapping[str, str]) -> None:
     """Only the sandbox's own keys: a key for the real Stripe never belongs here."""
-    if not headers.get("Authorization", "").startswith(f"Bearer {KEY_PREFIX}"):
+    if not _key(headers.get("Authorization", "")).startswith(KEY_PREFIX):
         said = f"Invalid API Key provided. This is a sandbox: it takes only keys that begin with {KEY_PREFIX}."
         raise ApiError(401, "invalid_request_error", said)
     if not VERSION.fullmatch(version := headers.get("Stripe-Version", "2026-10-28.endive")):

@@ -3,15 +3,15 @@
 import re
 import threading
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 from adapters.local.stripe_sandbox.api import Api
 from adapters.local.stripe_sandbox.deliveries import FORMS, MODES, Deliveries
-from adapters.local.stripe_sandbox.pages import page
+from adapters.local.stripe_sandbox.overview import overview
 from adapters.local.stripe_sandbox.shelf import ApiError, Shelf, Thing
 from adapters.local.stripe_sandbox.shop import DAY, Shop
 
+MOST = 10_000_000
 FAULTS = ("slow", "hang", "stale", "error", "burn", "rate_limit", "lose_answer", "garble")
 
 
@@ -57,9 +57,9 @@ class Controls:
         match lever:
             case "advance":
                 with self._shelf.lock:
-                    self._shop.advance(int(order.get("days", 0) * DAY + order.get("seconds", 0)))
+                    self._shop.advance(int(amount(order, "days") * DAY + amount(order, "seconds")))
             case "payments":
-                self._shelf.declines = int(order.get("fail_next", 0))
+                self._shelf.declines = int(amount(order, "fail_next"))
             case "deliveries":
                 self._deliveries.mode = one_of(MODES, order.get("mode", self._deliveries.mode), "mode")
                 self._deliveries.form = one_of(FORMS, order.get("form", self._deliveries.form), "form")
@@ -68,7 +68,7 @@ class Controls:
             case "send":
                 with self._shelf.lock:
                     event = self._shelf.get("event", str(order.get("event")))
-                for _ in range(int(order.get("times", 1))):
+                for _ in range(int(amount(order, "times", 1))):
                     self._deliveries.send(event)
             case "faults":
                 self._set_fault(order)
@@ -99,43 +99,18 @@ class Controls:
 
     def overview(self) -> str:
         """The levers as a page."""
-        rows = "".join(
-            f"<li><code>{thing['id']}</code> {escape(thing['status'])}</li>"
-            for thing in self._shelf.all("subscription")
-        )
-        levers = [
-            ("A day passes", "advance", '{"days": 1}'),
-            ("A month passes", "advance", '{"days": 31}'),
-            ("The next payment fails", "payments", '{"fail_next": 1}'),
-            ("Hold deliveries", "deliveries", '{"mode": "hold"}'),
-            ("Release them backwards", "release", '{"backwards": true}'),
-            ("Drop deliveries", "deliveries", '{"mode": "drop"}'),
-            ("Deliver normally", "release", "{}"),
-            ("The API is slow (5 s, 3 calls)", "faults", '{"kind": "slow", "seconds": 5, "count": 3}'),
-            ("Nothing is broken", "faults", '{"count": 0}'),
-        ]
-        buttons = "".join(
-            f"<button data-lever='{lever}' data-order='{escape(order)}'>{escape(text)}</button>"
-            for text, lever, order in levers
-        )
-        script = (
-            "for(const b of document.querySelectorAll('button'))b.onclick=async()=>{await fetch('/sandbox/'+b.dataset."
-            "lever,{method:'POST',headers:{'Content-Type':'application/json'},body:b.dataset.order});location.reload()}"
-        )
-        return page(
-            "Stripe sandbox", f"<ul>{rows or '<li>No subscription yet.</li>'}</ul>{buttons}<script>{script}</script>"
-        )
+        with self._shelf.lock:
+            return overview(self._shelf, self._deliveries)
 
     def _set_fault(self, order: dict[str, Any]) -> None:
         with self._lock:
-            if not (count := int(order.get("count", 1))):
+            if not (count := int(amount(order, "count", 1))):
                 self._faults.clear()
                 self.patched_up.set()
                 return
             self.patched_up.clear()
             kind = one_of(FAULTS, order.get("kind"), "kind")
-            calls = re.compile(str(order.get("calls", "")))
-            self._faults.append(Fault(kind, count, float(order.get("seconds", 30)), calls))
+            self._faults.append(Fault(kind, count, amount(order, "seconds", 30), pattern(order)))
 
     def _charge(self, subscription_id: str) -> Thing:
         invoice = self._shelf.get("subscription", subscription_id)["latest_invoice"]
@@ -143,6 +118,24 @@ class Controls:
         if found is None:
             raise ApiError(400, "invalid_request_error", "Nothing was paid for this subscription's present period.")
         return found
+
+
+def amount(order: dict[str, Any], name: str, default: float = 0) -> float:
+    """A number that is not below 0: time goes one way only."""
+    value = order.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MOST:
+        raise ApiError(400, "invalid_request_error", f"{name} must be a number from 0 to {MOST:,}", param=name)
+    return value
+
+
+def pattern(order: dict[str, Any]) -> re.Pattern[str]:
+    """Which calls: a regular expression for their method and path; all, if it is not given."""
+    try:
+        return re.compile(str(order.get("calls", "")))
+    except re.error as error:
+        raise ApiError(
+            400, "invalid_request_error", f"calls is no regular expression: {error}", param="calls"
+        ) from None
 
 
 def one_of(words: tuple[str, ...], word: Any, name: str) -> str:

@@ -35,7 +35,7 @@ class Deliveries(threading.Thread):
         self.form = "snapshot"
         self.attempts = 0
         self._shelf = shelf
-        self._url = url
+        self.url = url
         self._secret = secret
         self._held: list[Thing] = []
         self._due: list[tuple[float, int, int, Thing]] = []
@@ -104,7 +104,7 @@ class Deliveries(threading.Thread):
         self.attempts += 1
         with self._shelf.lock:
             body = json.dumps(thin(event) if self.form == "thin" else event, indent=2).encode()
-        where = urlsplit(self._url)
+        where = urlsplit(self.url)
         headers = {"Content-Type": "application/json; charset=utf-8", "Stripe-Signature": signature(body, self._secret)}
         connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=PATIENCE)
         try:

@@ -166,7 +166,10 @@ class _Handler(BaseHTTPRequestHandler):
             case "GET", ["sandbox", "state"]:
                 return Reply.json(200, controls.state())
             case "POST", ["sandbox", lever] if self.headers.get_content_type() == "application/json":
-                return Reply.json(200, controls.pull(lever, json.loads(body or "{}")))
+                order = json.loads(body or "{}")
+                if not isinstance(order, dict):
+                    raise ValueError("an order is a JSON object")
+                return Reply.json(200, controls.pull(lever, order))
             case _:
                 said = "POST /sandbox/<lever> with application/json, or GET /sandbox/state."
                 return Reply.json(400, {"error": {"message": said}})
