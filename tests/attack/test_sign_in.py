@@ -160,7 +160,7 @@ def test_a_sender_that_hangs(victim: Target, found: Report) -> None:
 
 @pytest.mark.rows("20")
 def test_guessing_who_has_an_account(victim: Target, found: Report) -> None:
-    known = [victim.number() for _ in range(75)]
+    known = [victim.number() for _ in range(300)]
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(victim.enter, known))
     p = 0.0
@@ -187,7 +187,7 @@ def test_guessing_who_has_an_account(victim: Target, found: Report) -> None:
         for number in (known[0], victim.number())
     ]
     assert len({(answer.status_code, _headers(answer), tuple(answer.json())) for answer in signups}) == 1
-    found(f"150 answers alike; times by rank test p = {p:.2f}")
+    found(f"600 answers alike; times by rank test p = {p:.2f}")
 
 
 @pytest.mark.rows("21")

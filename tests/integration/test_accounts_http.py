@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as some
 from tests.integration.account_house import NUMBER, Api, house
 
 from adapters.local.valkey import Valkey
@@ -219,6 +221,36 @@ def test_a_profile_is_changed_in_what_is_named(api: Api) -> None:
         assert (refused.status_code, refused.json["errors"][0]["field"]) == (422, next(iter(forbidden)))
     assert api.call("PATCH", "/user/me/", {"email": "nonsense"}, token=token).json["errors"][0]["field"] == "email"
     assert api.get("/user/me/", token=token).json == changed.json
+
+
+def test_no_field_but_those_that_are_described_can_be_set(api: Api) -> None:
+    """Whatever it is called, and whatever is to become of it."""
+    token = api.sign_up(name="Ann")["access"]
+    before = api.get("/user/me/", token=token).json
+    calls = {
+        ("PATCH", "/user/me/"): ({"name": "Eve"}, {"name", "email", "username"}),
+        ("POST", "/auth/signup/"): (
+            {"mobile_number": OTHER},
+            {"mobile_number", "name", "email", "username", "password"},
+        ),
+        ("POST", "/auth/change-password/"): (
+            {"new_password": PASSWORD},
+            {"new_password", "current_password", "reset_token"},
+        ),
+    }
+    likely = some.sampled_from(["plan", "role", "verified", "cred_ver", "status", "password_hash", "__proto__", "user"])
+    anything = some.none() | some.booleans() | some.integers() | some.text(max_size=9) | some.lists(some.integers())
+
+    @settings(max_examples=50, derandomize=True, deadline=None)
+    @given(call=some.sampled_from(list(calls)), name=likely | some.text(min_size=1, max_size=9), value=anything)
+    def refuses(call: tuple[str, str], name: str, value: Any) -> None:
+        good, fields = calls[call]
+        assume(name not in fields)
+        assert api.call(*call, {**good, name: value}, token=token).status_code == 422
+
+    refuses()
+    assert api.get("/user/me/", token=token).json == before
+    assert api.sign_in()["user"] == before
 
 
 def test_a_deleted_account_is_out_at_once_and_erased_by_the_promise(at_home: House) -> None:

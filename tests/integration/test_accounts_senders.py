@@ -15,6 +15,7 @@ import httpx2
 import pytest
 from standardwebhooks import Webhook
 from tests.fakes.receiver import SECRETS
+from tests.integration.account_house import house
 
 from adapters.breaches.pwned import PwnedPasswords
 from adapters.local.inbox import LocalInbox
@@ -131,6 +132,28 @@ def test_a_refusal_is_certain_and_nothing_is_tried_again(sender: Callable[[str],
     assert not failed.value.uncertain
     assert "123456" not in str(failed.value)
     assert len(fake.requests) == 1
+
+
+def test_a_code_that_its_sender_refuses_costs_nothing_and_may_be_asked_for_at_once(
+    postgres_url: str, valkey_url: str, tmp_path: Path
+) -> None:
+    with (
+        service(500) as fake,
+        house(postgres_url, valkey_url, tmp_path, OTP_SENDER="webhook", OTP_WEBHOOK_URL=fake.url) as (api, container),
+    ):
+        core = container.core()
+        api.post("/auth/signup/", {"mobile_number": NUMBER})
+        challenges = set()
+        for refused in range(6):  # three an hour would be the limit, and a minute between two of them
+            fake.status = 500 if refused < 5 else 204
+            challenges.add(api.ask(NUMBER)["challenge_id"])
+            for job in core.due_jobs(limit=10):
+                core.keep_promise(job)
+            assert len(fake.requests) == refused + 1
+        (challenge,) = challenges
+        code = json.loads(fake.requests[-1][2])["text"].split()[0]
+        proof = {"challenge_id": challenge, "otp": code}
+        assert api.post("/auth/verify-otp/", proof).status_code == 200
 
 
 @pytest.mark.parametrize("sender", [twilio, webhook])
