@@ -9,7 +9,7 @@ from typing import Final, Literal
 import falcon
 import structlog
 from msgspec import Struct
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from adapters.http import bodies
@@ -121,6 +121,7 @@ class Metrics:
     """The figures of this process. With several API processes each has its own: run them as targets of their own."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        ProcessCollector(registry=registry)
         self._registry = registry
 
     @describe("Figures for Prometheus", answers={200: Raw("text/plain", "Prometheus text format")}, signed_in=False)
