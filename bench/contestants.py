@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from json import dumps
 from pathlib import Path
+from shutil import which
 from signal import SIGTERM
 from typing import IO, Any, Protocol
 from uuid import UUID, uuid4
@@ -125,10 +126,12 @@ class Api(AbstractContextManager["Api"]):
         self._log.close()
 
 
-def ours(stage: Stage) -> Api:
-    """`gemini-backend serve` as shipped, with limits that nobody reaches."""
-    port, url = any_port(), stage.populated("ours")
-    api = Api("ours", [*COMMAND, "serve"], stage.home, our_environment(stage, url, port), port)
+def ours(stage: Stage, name: str = "ours", *, processor: int | None = None) -> Api:
+    """`gemini-backend serve` as shipped, with limits that nobody reaches; kept to one processor if so asked."""
+    port, url = any_port(), stage.populated(re.sub(r"\W+", "_", name))
+    pinned = [] if processor is None else [which("taskset") or "taskset", "--cpu-list", str(processor)]
+    environ = our_environment(stage, url, port, DATA_DIR=str(stage.home / name))
+    api = Api(name, [*pinned, *COMMAND, "serve"], stage.home, environ, port)
     return api.ready(_requests(our_tokens(url, port)), url, promises_jobs=True)
 
 
@@ -136,16 +139,16 @@ def our_environment(stage: Stage, database: str, port: int, **settings: str) -> 
     """What each of our processes is started with: limits that nobody reaches, and these settings."""
     plans = stage.home / "plans.toml"
     plans.write_text(f"[pro]\ndaily_messages = {DAILY_LIMIT}\n")
-    return environment(
-        PORT=str(port),
-        DATABASE_URL=database,
-        REDIS_URL=stage.redis_url,
-        SECRET_KEY=SECRET,
-        DATA_DIR=str(stage.home / "api"),
-        PLANS=str(plans),
-        CALLS_PER_MINUTE="10000000",
-        **settings,
-    )
+    usual = {
+        "PORT": str(port),
+        "DATABASE_URL": database,
+        "REDIS_URL": stage.redis_url,
+        "SECRET_KEY": SECRET,
+        "DATA_DIR": str(stage.home / "api"),
+        "PLANS": str(plans),
+        "CALLS_PER_MINUTE": "10000000",
+    }
+    return environment(**usual | settings)
 
 
 def fastapi_orm(stage: Stage) -> Api:
@@ -200,24 +203,26 @@ def _requests(tokens: Mapping[str, str]) -> list[bytes]:
 
 
 def _pgbench_script() -> str:
-    """Our statement, with each parameter as pgbench can make it and with the type that our driver gives it."""
+    """Our statement for one message, which comes as the JSON that our driver is given."""
     now = datetime.now(UTC)
-    moment, limits = f"timestamptz '{now.isoformat()}'", dumps({"basic": 5, "pro": DAILY_LIMIT})
-    parameters = {
-        "author": f"CAST('{USER_ID}' || lpad(to_hex(CAST(:author AS int)), 12, '0') AS uuid)",
-        "room": f"CAST('{ROOM_ID}' || lpad(to_hex(CAST(:room AS int)), 12, '0') AS uuid)",
+    asked = {
+        "content": CONTENT,
+        "request_id": "0123456789abcdef0123456789abcdef",
+        "limits": {"basic": 5, "pro": DAILY_LIMIT},
+        "now": now.isoformat(),
+        "now_ms": unix_ms(now),
+        "day": now.date().isoformat(),
+    }
+    varying = {
+        "author": f"'{USER_ID}' || lpad(to_hex(CAST(:author AS int)), 12, '0')",
+        "room": f"'{ROOM_ID}' || lpad(to_hex(CAST(:room AS int)), 12, '0')",
         "said_tail": "lpad(to_hex(CAST(:said_tail AS bigint)), 20, '7')",
         "reply_tail": "lpad(to_hex(CAST(:reply_tail AS bigint)), 20, '7')",
-        "now_ms": f"CAST({unix_ms(now)} AS bigint)",
-        "now": moment,
-        "day": f"date '{now.date()}'",
-        "files": "NULL",
-        "limits": f"jsonb '{limits}'",
-        "content": f"text '{CONTENT}'",
-        "request_id": "text '0123456789abcdef0123456789abcdef'",
     }
+    built = ", ".join(f"'{name}', {value}" for name, value in varying.items())
     # pgbench has its own idea of a colon and a word, also within quotes: JSON keeps a space between the two.
-    statement = re.sub(r"(?<!:):(\w+)", lambda found: parameters[found[1]], SEND.text)
+    array = f"jsonb_build_array(jsonb '{dumps(asked)}' || jsonb_build_object({built}))"
+    statement = SEND.text.replace("CAST(:asked AS jsonb)", array).replace(":patience", "'0'")
     return (
         f"\\set room random(1, {ROOMS})\n\\set author (:room - 1) / {ROOMS_EACH} + 1\n"
         "\\set said_tail random(1, 9223372036854775807)\n\\set reply_tail random(1, 9223372036854775807)\n"

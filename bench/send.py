@@ -1,7 +1,8 @@
 """Messages sent per second, beside pgbench with the same statement and FastAPI with the same call.
 
-All contestants take turns, round by round, on the same servers (fsync on) and the same cores; nobody is pinned. The
+All contestants take turns, round by round, on the same servers (fsync on) and the same cores. The
 load generator shares the cores with whom it measures, as pgbench does. What is reported is the median of the rounds.
+"ours, pinned" is the same process kept to one processor with `taskset`, as an operator may do.
 On a machine that others use too, rates say little; the processor time of a send, everything counted, says more.
 """
 
@@ -43,6 +44,7 @@ def main() -> None:
             running.enter_context(ours(stage)),
             Pgbench(stage),
             running.enter_context(fastapi_orm(stage)),
+            running.enter_context(ours(stage, "ours, pinned", processor=0)),
         ]
         table = {count: measured(contestants, count, options.rounds, options.seconds) for count in options.connections}
         for each in contestants:

@@ -5,12 +5,15 @@ Everything in the process ends up here: our own `structlog.get_logger()` lines a
 `structlog.contextvars` and appear in every line until they are cleared.
 """
 
+import contextlib
 import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping, MutableMapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from functools import lru_cache
+from threading import Lock
 from typing import Any, Literal, TextIO
 
 import structlog
@@ -84,10 +87,12 @@ def _route_stdlib(out: TextIO, severity: int, chain: list[Processor], renderer: 
 
 
 class _Lines:
-    """Writes each line with one call to the system, and no lock around it that a crowd of threads would wait for."""
+    """Writes whole lines, and nobody waits for anybody: who finds another one writing leaves the line to that one."""
 
     def __init__(self, file: int) -> None:
         self._file = file
+        self._waiting: deque[bytes] = deque()
+        self._turn = Lock()
 
     @classmethod
     def into(cls, out: TextIO) -> Callable[..., Any]:
@@ -99,9 +104,20 @@ class _Lines:
         return lambda *_: lines
 
     def msg(self, line: str) -> None:
-        rest = f"{line}\n".encode(errors="backslashreplace")
-        while rest:
-            rest = rest[os.write(self._file, rest) :]
+        self._waiting.append(f"{line}\n".encode(errors="backslashreplace"))
+        while self._waiting and self._turn.acquire(blocking=False):
+            try:
+                rest = b"".join(self._taken())
+                while rest:
+                    rest = rest[os.write(self._file, rest) :]
+            finally:
+                self._turn.release()
+
+    def _taken(self) -> Iterator[bytes]:
+        """What waits by now."""
+        with contextlib.suppress(IndexError):
+            while True:
+                yield self._waiting.popleft()
 
     debug = info = warning = error = critical = exception = msg
 

@@ -16,7 +16,7 @@ from tests.contracts import test_promises as promises
 from tests.contracts.chat_worlds import ChatWorld, postgres_world
 
 from adapters.persistence.chat.messages import SqlMessages
-from adapters.persistence.chat.sending import send
+from adapters.persistence.chat.sending import Sending
 from adapters.persistence.engine import statement, transaction
 from adapters.persistence.jobs import SqlJobs
 from adapters.persistence.replies import SqlReplies
@@ -123,7 +123,8 @@ class NudgesBeforeItCommits(SqlMessages):
 
     def send(self, *args: Any, **about: Any) -> Sent:
         with transaction(self.engine) as connection:
-            sent = send(_Within(connection), *args, **{**about, "attachments": (), "once": None})  # type: ignore[arg-type]
+            sending = Sending(_Within(connection))  # type: ignore[arg-type]
+            sent = sending.send(*args, **{**about, "attachments": (), "once": None})
             self.queue.nudge(JobId(sent.reply.id))
         return sent
 

@@ -1,7 +1,6 @@
 """Who is calling, and under which request id."""
 
 import re
-import secrets
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
@@ -9,6 +8,7 @@ from typing import Final
 import falcon
 
 from gemini_core.model.accounts.people import Client
+from gemini_core.model.ids import random_bits
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _WITH_PORT: Final = re.compile(r"\[([^\]]*)\](?::\d+)?|([\d.]+):\d+")
@@ -21,7 +21,7 @@ def request_id(req: falcon.Request) -> str:
     known: str | None = req.context.get("request_id")
     if known is None:
         asked = req.get_header("X-Request-ID", default="")
-        known = asked if _REQUEST_ID.fullmatch(asked) else secrets.token_hex(16)
+        known = asked if _REQUEST_ID.fullmatch(asked) else f"{random_bits(128):032x}"
         req.context.request_id = known
     return known
 

@@ -11,10 +11,16 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from gemini_core.errors import Unavailable
 
-__all__ = ["Engine", "create", "ping", "statement", "transaction", "translating"]
+__all__ = ["Engine", "RolledBack", "create", "ping", "statement", "transaction", "translating"]
 
-# What a server answers that is going down, starting up, out of connections, or that chose us to break a deadlock.
-AWAY = ("57P", "08", "53", "40")
+# What a server answers that is going down, starting up, or out of connections.
+AWAY = ("57P", "08", "53")
+# What it answers whom it chose to break a deadlock, or who took too long.
+ROLLED_BACK = ("40", "57014", "55P03")
+
+
+class RolledBack(Unavailable):
+    """The database gave up on a transaction that was in nobody's way but another one's: nothing of it was done."""
 
 
 def create(url: str, *, pool_size: int = 10, connect_timeout: int = 3) -> Engine:
@@ -69,6 +75,8 @@ def translating() -> Iterator[None]:
         state: Any = getattr(error.orig, "sqlstate", None)
         if error.connection_invalidated or state is None or str(state).startswith(AWAY):
             raise Unavailable("The database cannot be reached right now.") from error
+        if str(state).startswith(ROLLED_BACK):
+            raise RolledBack("The database is too busy right now.") from error
         raise
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from redis import Redis
 
 from adapters.redis.client import AWAY
-from adapters.redis.together import Script, Together
+from adapters.redis.scripts import Script, Scripts
 from gemini_core.errors import Unavailable
 from gemini_core.model.ids import unix_ms
 from gemini_core.model.limits import DAY, BudgetFigures, Ended, Refusal, Rule, Take, Taken
@@ -36,12 +36,12 @@ class RedisLimits:
     def __init__(self, client: "Redis", *, access_lives: timedelta) -> None:
         self._client = client
         self._access_lives = access_lives
-        self._together = Together(client)
+        self._scripts = Scripts(client)
         self._raise_version = client.register_script(RAISE_VERSION)
 
     def take(self, wanted: Take, *, now: datetime) -> Taken:
         with _translating():
-            revoked, index, wait, withheld, noted = self._together.run(TAKE, _keys(wanted), [_demand(wanted, now)])
+            revoked, index, wait, withheld, noted = self._scripts.run(TAKE, _keys(wanted), [_demand(wanted, now)])
         refusal = Refusal(wanted.own[index - 1], timedelta(milliseconds=wait)) if index else None
         return Taken(refusal, withheld.decode() or None, noted.decode() or None, bool(revoked))
 

@@ -7,7 +7,6 @@ overtaken by a change, keeps nothing.
 
 import json
 import logging
-import secrets
 import time
 from collections.abc import Callable
 from dataclasses import fields
@@ -19,9 +18,9 @@ from uuid import UUID
 from redis import Redis
 
 from adapters.redis.client import AWAY
-from adapters.redis.together import Script, Together
+from adapters.redis.scripts import Script, Scripts
 from gemini_core.model.chat import Chatroom
-from gemini_core.model.ids import UserId
+from gemini_core.model.ids import UserId, random_bits
 from gemini_core.model.requests import Page
 
 log = logging.getLogger(__name__)
@@ -50,7 +49,7 @@ class RedisRoomLists:
 
     def __init__(self, client: "Redis") -> None:
         self._client = client
-        self._together = Together(client)
+        self._scripts = Scripts(client)
         self._unsettled: set[UserId] = set()
         self._lock = Lock()
 
@@ -66,15 +65,15 @@ class RedisRoomLists:
             return page
         page = make()
         try:
-            arguments = [version or b"", secrets.token_bytes(8), key, _written(page), VERSION_LIVES]
-            self._together.run(KEEP, [_key(owner)], arguments)
+            arguments = [version or b"", _new_version(), key, _written(page), VERSION_LIVES]
+            self._scripts.run(KEEP, [_key(owner)], arguments)
         except AWAY:
             log.debug("room list not kept")
         return page
 
     def changed(self, owner: UserId) -> None:
         try:
-            self._together.run(CHANGE, [_key(owner)], [secrets.token_bytes(8), VERSION_LIVES])
+            self._scripts.run(CHANGE, [_key(owner)], [_new_version(), VERSION_LIVES])
         except AWAY:
             self._settle_later(owner)
 
@@ -94,7 +93,7 @@ class RedisRoomLists:
             if owner is None:
                 return
             try:
-                self._together.run(CHANGE, [_key(owner)], [secrets.token_bytes(8), VERSION_LIVES])
+                self._scripts.run(CHANGE, [_key(owner)], [_new_version(), VERSION_LIVES])
             except AWAY:
                 time.sleep(0.1)
                 continue
@@ -102,6 +101,10 @@ class RedisRoomLists:
                 self._unsettled.discard(owner)
                 if not self._unsettled:
                     return
+
+
+def _new_version() -> bytes:
+    return random_bits(64).to_bytes(8)
 
 
 def _key(owner: UserId) -> bytes:

@@ -1,7 +1,7 @@
 """Messages in PostgreSQL."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -19,7 +19,7 @@ from adapters.persistence.chat.rows import (
     no_message,
     no_room,
 )
-from adapters.persistence.chat.sending import send
+from adapters.persistence.chat.sending import Sending
 from adapters.persistence.engine import statement, transaction
 from adapters.persistence.jobs import next_in_lane
 from adapters.persistence.tables import messages
@@ -65,6 +65,10 @@ class SqlMessages:
     """`MessageRepo` on PostgreSQL."""
 
     engine: Engine
+    sending: Sending = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sending", Sending(self.engine))
 
     def send(
         self,
@@ -78,8 +82,7 @@ class SqlMessages:
         once: Once | None = None,
         request_id: str = "",
     ) -> Sent:
-        return send(
-            self.engine,
+        return self.sending.send(
             author,
             room,
             content,

@@ -1,142 +1,185 @@
-"""The send, in PostgreSQL: one statement, one round trip, one transaction."""
+"""The send, in PostgreSQL: one statement, one round trip, one transaction, for one message or for a crowd of them."""
 
-import secrets
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Engine, Row, bindparam, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import Engine, Row, TextClause, text
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from adapters.persistence.chat.once import FIND_KEY, TAKE_KEY, key_of, outcome_of
+from adapters.persistence.chat.once import FIND_KEY, key_of, outcome_of
 from adapters.persistence.chat.rows import PLAN, attachments_of, files_of, no_room
-from adapters.persistence.engine import statement
+from adapters.persistence.engine import RolledBack, statement
+from adapters.together import Together
 from gemini_core.errors import LimitReached, NotFound
 from gemini_core.model.attachments import Attachment
 from gemini_core.model.chat import Message, Role, Sent, Status, day_ends
-from gemini_core.model.ids import ChatroomId, MessageId, UserId, unix_ms
+from gemini_core.model.ids import ChatroomId, MessageId, UserId, random_bits, unix_ms
 from gemini_core.model.requests import Once
 
-# Ids are made here, under the room's lock: their timestamp is the
-# clock's or, if that is behind, the newest id's plus one; so the order of ids is the order of acceptance.
-# {taken} is empty, or takes the idempotency key; if the key was taken before, the caller rolls everything back.
+# Messages that are accepted together at the most.
+AT_MOST = 64
+# A crowd waits for nobody's lock any longer than this.
+PATIENCE = "100ms"
+
+# What was asked comes as one JSON array, each author once at the most, and is worked off in the order of authors: so
+# two crowds lock in the same order. Whatever can not be accepted has no row in the answer, or one without `reply`.
+#
+# Ids are made here, under the room's lock: their timestamp is the clock's or, if that is behind, the newest id's plus
+# one; so the order of ids is the order of acceptance.
+#
+# A key that is known is not asked for again. One that somebody else took at this very instant becomes an outcome of
+# NULL, which the table refuses: nothing of the statement stays.
 SEND_SQL = """
-    WITH room AS (
-        SELECT r.id, r.user_id, greatest(:now_ms, r.last_message_ms + 1) AS ms,
-            coalesce((:limits ->> {plan})::int, (:limits ->> 'basic')::int) AS allowed
-        FROM chatrooms r JOIN users u ON u.id = r.user_id
-        WHERE r.id = :room AND r.user_id = :author
-        FOR NO KEY UPDATE OF r
+    WITH asked AS (
+        SELECT asked.* FROM jsonb_to_recordset(CAST(:asked AS jsonb)) AS asked (
+            author uuid, room uuid, content text, files jsonb, request_id text, limits jsonb, now timestamptz,
+            now_ms bigint, day date, said_tail text, reply_tail text, key text, fingerprint bytea, expired timestamptz
+        ), set_config('lock_timeout', :patience, true)
+        WHERE NOT EXISTS (
+            SELECT FROM idempotency_keys known
+            WHERE known.user_id = asked.author AND known.key = asked.key AND known.created_at > asked.expired
+        )
+        ORDER BY author
+    ), room AS (
+        SELECT asked.*, held.* FROM asked CROSS JOIN LATERAL (
+            SELECT greatest(now_ms, r.last_message_ms + 1) AS ms,
+                coalesce((limits ->> {plan})::int, (limits ->> 'basic')::int) AS allowed
+            FROM chatrooms r JOIN users u ON u.id = r.user_id WHERE r.id = asked.room AND r.user_id = asked.author
+            FOR NO KEY UPDATE OF r {or_not}
+        ) held
     ), unit AS (
-        INSERT INTO daily_usage AS d (user_id, day, used) SELECT user_id, :day, 1 FROM room WHERE allowed > 0
-        ON CONFLICT (user_id, day) DO UPDATE SET used = d.used + 1 WHERE d.used < (SELECT allowed FROM room)
-        RETURNING used
+        INSERT INTO daily_usage AS d (user_id, day, used) SELECT author, day, 1 FROM room WHERE allowed > 0
+        ON CONFLICT (user_id, day) DO UPDATE SET used = d.used + 1
+            WHERE d.used < (SELECT allowed FROM room WHERE author = d.user_id)
+        RETURNING user_id, used
     ), accepted AS (
-        SELECT room.id, room.user_id, room.ms, unit.used,
-            (lpad(to_hex(ms), 12, '0') || :said_tail)::uuid AS said,
-            (lpad(to_hex(ms), 12, '0') || :reply_tail)::uuid AS reply
-        FROM room, unit
+        SELECT room.*, used, (lpad(to_hex(ms), 12, '0') || said_tail)::uuid AS said,
+            (lpad(to_hex(ms), 12, '0') || reply_tail)::uuid AS reply
+        FROM room JOIN unit ON user_id = author
     ), touched AS (
-        UPDATE chatrooms c SET last_message_ms = a.ms, message_count = c.message_count + 2, updated_at = :now
-        FROM accepted a WHERE c.id = a.id
+        UPDATE chatrooms c SET last_message_ms = ms, message_count = message_count + 2, updated_at = now
+        FROM accepted WHERE c.id = room AND c.id = ANY (ARRAY(SELECT room FROM accepted))
     ), stored AS (
         INSERT INTO messages
             (chatroom_id, id, user_id, role, status, content, created_at, completed_at, attachments, reply_to, unit_day)
-        SELECT id, said, user_id, 'user', 'complete', :content, :now, :now, CAST(:files AS jsonb), NULL::uuid,
-            NULL::date
-        FROM accepted
+        SELECT room, said, author, 'user', 'complete', content, now, now, files, NULL::uuid, NULL::date FROM accepted
         UNION ALL
-        SELECT id, reply, user_id, 'model', 'pending', '', :now, NULL, NULL, said, :day FROM accepted
+        SELECT room, reply, author, 'model', 'pending', '', now, NULL, NULL, said, day FROM accepted
     ), promised AS (
         INSERT INTO jobs (id, kind, args, lane, request_id, due_at)
-        SELECT reply, 'reply', '{{}}', id, :request_id, now() FROM accepted
-    ){taken}
-    SELECT room.allowed, accepted.used, accepted.said, accepted.reply{key}
-    FROM room LEFT JOIN accepted ON true{join}
-"""
-LIMITS = bindparam("limits", type_=JSONB)
-FILES = bindparam("files", type_=JSONB(none_as_null=True))
-SEND = text(SEND_SQL.format(plan=PLAN, taken="", key="", join="")).bindparams(LIMITS, FILES)
-SEND_OUTCOME = """
-    jsonb_build_object('said', said, 'reply', reply, 'at', CAST(:at AS text), 'limit', (SELECT allowed FROM room),
-        'used', used, 'files', CAST(:files AS jsonb))
-"""
-SEND_ONCE = text(
-    SEND_SQL.format(
-        plan=PLAN,
-        taken=f", taken AS ({TAKE_KEY.format(user='user_id', outcome=SEND_OUTCOME, source='accepted')})",
-        key=", taken.key",
-        join=" LEFT JOIN taken ON true",
+        SELECT reply, 'reply', '{{}}', room, request_id, now() FROM accepted
+    ), taken AS (
+        INSERT INTO idempotency_keys AS held (user_id, key, fingerprint, outcome, created_at)
+        SELECT author, key, fingerprint, jsonb_build_object('said', said, 'reply', reply, 'at', now, 'limit', allowed,
+            'used', used, 'files', files), now
+        FROM accepted WHERE key IS NOT NULL
+        ON CONFLICT (user_id, key) DO UPDATE
+            SET fingerprint = excluded.fingerprint, created_at = excluded.created_at,
+                outcome = CASE WHEN held.created_at <= (SELECT expired FROM room WHERE author = held.user_id)
+                    THEN excluded.outcome END
     )
-).bindparams(LIMITS, FILES)
+    SELECT room.author, room.room, room.allowed, used, said, reply
+    FROM room LEFT JOIN accepted ON accepted.author = room.author
+"""
+SEND = text(SEND_SQL.format(plan=PLAN.replace(":now", "now"), or_not=""))
+# As a crowd does it: rooms that somebody else has at this moment are left out.
+SEND_FREE = text(SEND_SQL.format(plan=PLAN.replace(":now", "now"), or_not="SKIP LOCKED"))
+# Not null, as the outcome of a key must be; and a foreign key.
+KEY_IS_TAKEN, AUTHOR_IS_GONE = "23502", "23503"
 USED = text("SELECT used FROM daily_usage WHERE user_id = :user_id AND day = :day")
 
 
-def send(
-    engine: Engine,
-    author: UserId,
-    room: ChatroomId,
-    content: str,
-    *,
-    limits: Mapping[str, int],
-    now: datetime,
-    attachments: tuple[Attachment, ...],
-    once: Once | None,
-    request_id: str,
-) -> Sent:
-    """As `MessageRepo.send`."""
-    said_tail, reply_tail = id_tails()
-    values = {
-        "author": author,
-        "room": room,
-        "content": content,
-        "files": files_of(attachments),
-        "limits": dict(limits),
-        "now": now,
-        "now_ms": unix_ms(now),
-        "day": now.date(),
-        "said_tail": said_tail,
-        "reply_tail": reply_tail,
-        "request_id": request_id,
-    }
-    if once is not None:
-        return _send_once(engine, once, values)
-    with statement(engine) as connection:
-        row = connection.execute(SEND, values).one_or_none()
-    if row is None or row.used is None:
-        raise _refusal(engine, author, row, now)
-    return _sent(values, row.said, row.reply, limit=row.allowed, used=row.used)
+class Sending:
+    """The sends of a process. Those of a crowd go together; whom the crowd can not take along goes alone."""
 
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._together = Together(self._crowd, at_most=AT_MOST)
 
-def _send_once(engine: Engine, once: Once, values: dict[str, Any]) -> Sent:
-    author, now = values["author"], values["now"]
-    key = key_of(once, now)
-    with statement(engine) as autocommitting:
-        connection = autocommitting.execution_options(isolation_level="READ COMMITTED")
-        with connection.begin() as attempt:
-            row = connection.execute(SEND_ONCE, {**values, **key, "at": now.isoformat()}).one_or_none()
-            if row is not None and row.key is not None:
-                return _sent(values, row.said, row.reply, limit=row.allowed, used=row.used)
-            # Not accepted: the key was used before, or there is no unit or room left (perhaps *because* the key was
-            # used before). Either way nothing of this attempt stays.
-            attempt.rollback()
-        found = connection.execute(FIND_KEY, {"user_id": author, **key}).one_or_none()
-    if found is None:
-        raise _refusal(engine, author, row, now)
-    first = outcome_of(found, once)
-    values |= {"now": datetime.fromisoformat(first["at"]), "files": first["files"]}
-    ids = UUID(first["said"]), UUID(first["reply"])
-    return _sent(values, *ids, limit=first["limit"], used=first["used"], replayed=True)
+    def send(
+        self,
+        author: UserId,
+        room: ChatroomId,
+        content: str,
+        *,
+        limits: Mapping[str, int],
+        now: datetime,
+        attachments: tuple[Attachment, ...],
+        once: Once | None,
+        request_id: str,
+    ) -> Sent:
+        """As `MessageRepo.send`."""
+        said_tail, reply_tail = id_tails()
+        asked = {
+            "author": str(author),
+            "room": str(room),
+            "content": content,
+            "files": files_of(attachments),
+            "request_id": request_id,
+            "limits": dict(limits),
+            "now": now.isoformat(),
+            "now_ms": unix_ms(now),
+            "day": now.date().isoformat(),
+            "said_tail": said_tail,
+            "reply_tail": reply_tail,
+        }
+        key = key_of(once, now) if once is not None else {}
+        if once is not None:
+            asked |= {
+                "key": once.key,
+                "fingerprint": rf"\x{once.fingerprint.hex()}",
+                "expired": key["expired"].isoformat(),
+            }
+        row = self._together.run(asked) or self._alone(asked)
+        if row is not None and row.reply is not None:
+            return _sent(room, content, attachments, now, row.said, row.reply, limit=row.allowed, used=row.used)
+        if once is not None and (first := self._first(author, once, key)) is not None:
+            at, files = datetime.fromisoformat(first["at"]), attachments_of(first["files"])
+            ids = UUID(first["said"]), UUID(first["reply"])
+            return _sent(room, content, files, at, *ids, limit=first["limit"], used=first["used"], replayed=True)
+        raise self._refusal(author, row, now)
 
+    def _crowd(self, wanted: Sequence[Mapping[str, Any]]) -> Sequence[Row[Any] | None]:
+        """A row for each that was decided. If the statement fails, each finds out alone whose fault it was."""
+        first = {asked["author"]: asked for asked in reversed(wanted)}
+        try:
+            rows = self._executed(SEND_FREE, list(first.values()), PATIENCE)
+        except (DBAPIError, RolledBack):
+            return [None] * len(wanted)
+        found = {str(row.author): row for row in rows}
+        return [found.get(asked["author"]) if first[asked["author"]] is asked else None for asked in wanted]
 
-def _refusal(engine: Engine, author: UserId, row: Row[Any] | None, now: datetime) -> NotFound | LimitReached:
-    if row is None:
-        return no_room()
-    with statement(engine) as connection:
-        used = connection.execute(USED, {"user_id": author, "day": now.date()}).scalar() or 0
-    # A unit may have come back since; the answer stays true for the instant of the refusal.
-    return limit_reached(row.allowed, max(used, row.allowed), now)
+    def _alone(self, asked: Mapping[str, Any]) -> Row[Any] | None:
+        """None: there is no such room, or the key is known; also if only since this instant."""
+        try:
+            rows = self._executed(SEND, [asked], "0")
+        except IntegrityError as error:
+            if getattr(error.orig, "sqlstate", None) not in (KEY_IS_TAKEN, AUTHOR_IS_GONE):
+                raise
+            return None
+        return rows[0] if rows else None
+
+    def _executed(self, query: TextClause, asked: Sequence[Mapping[str, Any]], patience: str) -> Sequence[Row[Any]]:
+        values = {"asked": json.dumps(asked, ensure_ascii=False), "patience": patience}
+        with statement(self._engine) as connection:
+            return connection.execute(query, values).all()
+
+    def _first(self, author: UserId, once: Once, key: Mapping[str, Any]) -> dict[str, Any] | None:
+        """What was decided first under this key."""
+        with statement(self._engine) as connection:
+            found = connection.execute(FIND_KEY, {"user_id": author, **key}).one_or_none()
+        return None if found is None else outcome_of(found, once)
+
+    def _refusal(self, author: UserId, row: Row[Any] | None, now: datetime) -> NotFound | LimitReached:
+        if row is None:
+            return no_room()
+        with statement(self._engine) as connection:
+            used = connection.execute(USED, {"user_id": author, "day": now.date()}).scalar() or 0
+        # A unit may have come back since; the answer stays true for the instant of the refusal.
+        return limit_reached(row.allowed, max(used, row.allowed), now)
 
 
 def limit_reached(limit: int, used: int, now: datetime) -> LimitReached:
@@ -146,7 +189,7 @@ def limit_reached(limit: int, used: int, now: datetime) -> LimitReached:
 
 def id_tails() -> tuple[str, str]:
     """The last 20 hex digits of two UUIDv7s of one millisecond, the second always greater than the first."""
-    said, reply = secrets.randbits(73), secrets.randbits(73) | 1 << 73
+    said, reply = random_bits(73), random_bits(73) | 1 << 73
     return _tail(said), _tail(reply)
 
 
@@ -154,15 +197,26 @@ def _tail(random: int) -> str:
     return f"7{random >> 62:03x}{0b10 << 62 | random & ((1 << 62) - 1):016x}"
 
 
-def _sent(values: Mapping[str, Any], said: UUID, reply: UUID, *, limit: int, used: int, replayed: bool = False) -> Sent:
+def _sent(
+    room: ChatroomId,
+    content: str,
+    attachments: tuple[Attachment, ...],
+    now: datetime,
+    said: UUID,
+    reply: UUID,
+    *,
+    limit: int,
+    used: int,
+    replayed: bool = False,
+) -> Sent:
     message = Message(
         id=MessageId(said),
-        chatroom_id=values["room"],
+        chatroom_id=room,
         role=Role.USER,
-        content=values["content"],
+        content=content,
         status=Status.COMPLETE,
-        created_at=values["now"],
-        completed_at=values["now"],
-        attachments=attachments_of(values["files"]),
+        created_at=now,
+        completed_at=now,
+        attachments=attachments,
     )
     return Sent(message=message, reply=message.promised(MessageId(reply)), limit=limit, used=used, replayed=replayed)

@@ -1,0 +1,78 @@
+"""What many threads want at once, in few round trips."""
+
+from collections.abc import Callable, Sequence
+from threading import Lock
+from typing import Generic, TypeVar
+
+Wish = TypeVar("Wish")
+Outcome = TypeVar("Outcome")
+
+
+class Together(Generic[Wish, Outcome]):
+    """Whoever finds nobody on the way goes, with everything that others want by then.
+
+    A thread that is alone pays for its own round trip, as ever. In a crowd, where every read and write of a socket
+    makes threads change places, one of them goes for all.
+
+    `go`: one round trip. It answers an outcome for each wish, in their order; an exception among the outcomes is raised
+    for its wish alone, and one that `go` raises is raised for all of them.
+    `at_most`: as many wishes go together.
+    """
+
+    def __init__(self, go: Callable[[Sequence[Wish]], Sequence[Outcome | Exception]], *, at_most: int) -> None:
+        self._go_for = go
+        self._at_most = at_most
+        self._lock = Lock()
+        self._waiting: list[_Errand[Wish, Outcome]] = []
+        self._somebody_goes = False
+
+    def run(self, wish: Wish) -> Outcome:
+        """What came of it. Raises what `go` raises."""
+        errand: _Errand[Wish, Outcome] = _Errand(wish)
+        with self._lock:
+            self._waiting.append(errand)
+            errand.leads = not self._somebody_goes
+            self._somebody_goes = True
+        if not errand.leads:
+            errand.done.acquire()
+        if errand.leads:
+            self._go()
+        if isinstance(errand.outcome, Exception):
+            raise errand.outcome
+        return errand.outcome
+
+    def _go(self) -> None:
+        """One round trip for all who wait; then the first of those who came meanwhile is told to go."""
+        with self._lock:
+            errands, self._waiting = self._waiting[: self._at_most], self._waiting[self._at_most :]
+        outcomes: Sequence[Outcome | Exception] = [RuntimeError("Whoever went was stopped on the way.")] * len(errands)
+        try:
+            outcomes = self._go_for([errand.wish for errand in errands])
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the outcome for all of them
+            outcomes = [error] * len(errands)
+        finally:
+            self._hand_out(errands, outcomes)
+
+    def _hand_out(self, errands: Sequence["_Errand[Wish, Outcome]"], outcomes: Sequence[Outcome | Exception]) -> None:
+        with self._lock:
+            self._somebody_goes = bool(self._waiting)
+            following = self._waiting[:1]
+        for errand, outcome in zip(errands, outcomes, strict=True):
+            errand.outcome = outcome
+            errand.done.release()
+        for errand in following:
+            errand.leads = True
+            errand.done.release()
+
+
+class _Errand(Generic[Wish, Outcome]):
+    """What a thread wants, and what came of it. `leads`: it is this thread's turn to go."""
+
+    __slots__ = ("done", "leads", "outcome", "wish")
+
+    def __init__(self, wish: Wish) -> None:
+        self.wish = wish
+        self.outcome: Outcome | Exception
+        self.leads = False
+        self.done = Lock()
+        self.done.acquire()

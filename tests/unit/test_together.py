@@ -1,0 +1,87 @@
+"""What many threads want at once, in few trips."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+
+import pytest
+
+from adapters.local.processes import until
+from adapters.together import Together
+
+CROWD = 20
+
+
+class Trips:
+    """Goes as it is told, and remembers who went with whom. The first trip waits until it may end."""
+
+    def __init__(self, outcome: Exception | None = None) -> None:
+        self.went: list[list[int]] = []
+        self.on_the_way = Event()
+        self.may_end = Event()
+        self._outcome = outcome
+
+    def __call__(self, wanted: Sequence[int]) -> Sequence[int | Exception]:
+        self.went.append(list(wanted))
+        self.on_the_way.set()
+        assert self.may_end.wait(10)
+        if self._outcome is not None and len(wanted) > 1:
+            raise self._outcome
+        return [ValueError(f"not {number}") if number % 7 == 6 else number * number for number in wanted]
+
+
+def crowd(trips: Trips, *, at_most: int = 100) -> list[int | Exception]:
+    """What the first and then the `CROWD` who come while it is on the way get."""
+    together = Together(trips, at_most=at_most)
+
+    def run(number: int) -> int | Exception:
+        try:
+            return together.run(number)
+        except (ValueError, ConnectionError) as error:
+            return error
+
+    with ThreadPoolExecutor(CROWD + 1) as pool:
+        first = pool.submit(run, 0)
+        assert trips.on_the_way.wait(10)
+        others = [pool.submit(run, number) for number in range(1, CROWD + 1)]
+        assert until(lambda: len(together._waiting) == CROWD, within=10)
+        trips.may_end.set()
+        return [each.result(10) for each in (first, *others)]
+
+
+def test_whoever_comes_while_somebody_is_on_the_way_goes_with_the_next() -> None:
+    trips = Trips()
+    outcomes = crowd(trips)
+    assert trips.went[0] == [0]
+    assert [sorted(trip) for trip in trips.went[1:]] == [list(range(1, CROWD + 1))]
+    assert [each for each in outcomes if isinstance(each, int)] == [n * n for n in range(CROWD + 1) if n % 7 != 6]
+
+
+def test_what_fails_for_one_fails_for_nobody_else() -> None:
+    outcomes = crowd(Trips())
+    assert [str(each) for each in outcomes if isinstance(each, Exception)] == ["not 6", "not 13", "not 20"]
+
+
+def test_a_trip_that_fails_fails_for_all_who_went_and_for_nobody_after_them() -> None:
+    trips = Trips(ConnectionError("away"))
+    outcomes = crowd(trips, at_most=CROWD - 1)
+    assert [len(trip) for trip in trips.went] == [1, CROWD - 1, 1]
+    assert [str(each) for each in outcomes if isinstance(each, ConnectionError)] == ["away"] * (CROWD - 1)
+    assert outcomes[0] == 0
+
+
+def test_no_more_go_together_than_may() -> None:
+    trips = Trips()
+    crowd(trips, at_most=8)
+    assert [len(trip) for trip in trips.went] == [1, 8, 8, 4]
+    assert sorted(number for trip in trips.went for number in trip) == list(range(CROWD + 1))
+
+
+def test_who_is_alone_goes_alone() -> None:
+    trips = Trips()
+    trips.may_end.set()
+    together = Together(trips, at_most=100)
+    assert [together.run(number) for number in (1, 2, 3)] == [1, 4, 9]
+    assert trips.went == [[1], [2], [3]]
+    with pytest.raises(ValueError, match="not 6"):
+        together.run(6)
