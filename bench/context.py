@@ -7,6 +7,7 @@ import argparse
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from pathlib import Path
 from statistics import mean
 from uuid import UUID
 
@@ -25,6 +26,7 @@ from adapters.persistence.chat.usage import SqlUsage
 from adapters.persistence.jobs import SqlJobs
 from adapters.persistence.notes import SqlNotes
 from adapters.persistence.replies import SqlReplies
+from bench import plot
 from bench.stage import standing
 from gemini_core.core.chat import ChatPorts, ChatRules, ChatVerbs, chat_handlers, chat_verbs
 from gemini_core.core.jobs import JobPorts, JobRules, JobVerbs, job_verbs
@@ -89,6 +91,7 @@ def main() -> None:
     asked = argparse.ArgumentParser(prog="bench/run context", description=__doc__)
     asked.add_argument("--turns", type=int, default=TURNS[-1])
     asked.add_argument("--context-tokens", type=int, default=BASIC.context_tokens)
+    asked.add_argument("--plot", type=Path, help="an SVG to write, besides the table")
     options = asked.parse_args()
     with standing() as stage:
         engine = engines.create(stage.empty("context"), pool_size=2)
@@ -99,6 +102,19 @@ def main() -> None:
     print("| " + " | ".join(head) + " |\n|" + "---:|" * len(head))
     for upto in [number for number in TURNS if number <= len(turns)]:
         print("| " + " | ".join(_row(upto, turns[upto - max(upto // 2, 10) : upto])) + " |")
+    if options.plot is not None:
+        options.plot.write_text(_plotted(turns), encoding="utf-8")
+
+
+def _plotted(turns: Sequence[Turn]) -> str:
+    """Turns that lie so close together that they would share a place are left out."""
+    steps = sorted({round(10 ** (step / 60)) for step in range(60 * len(str(len(turns))))})
+    shown = [number for number in steps if number <= len(turns)]
+    lines = {
+        "the whole history": [(number, turns[number - 1].whole_history) for number in shown],
+        "what is told": [(number, turns[number - 1].told) for number in shown],
+    }
+    return plot.logarithmic("Tokens of a prompt, by turns of the conversation", lines)
 
 
 def _row(upto: int, turns: Sequence[Turn]) -> list[str]:
