@@ -318,6 +318,32 @@ def test_a_page_that_was_paid_unheard_is_not_shown_again(shop: Estate) -> None:
     assert shop.status(user)["plan"] == "pro"
 
 
+def test_a_checkout_that_is_complete_but_not_paid_grants_nothing(shop: Estate) -> None:
+    user = shop.sign_in()
+    shop.checkout(user)
+    session = next(iter(shop.sandbox.shelf.all("checkout.session")))
+    with shop.sandbox.shelf.lock:  # the bank takes its time
+        pending = shop.sandbox.shop.subscribe(session["customer"], session["sandbox_price"])
+    told = {**session, "status": "complete", "payment_status": "unpaid", "subscription": pending["id"]}
+    assert send(shop, event(told, "checkout.session.completed")).status_code == 200
+    quiet(shop)
+    assert shop.status(user)["plan"] == "basic"
+    with shop.sandbox.shelf.lock:
+        shop.sandbox.shop.collect(pending)
+    plan_becomes(shop, user, "pro")
+
+
+def test_lost_webhooks_heal_by_themselves(shop: Estate) -> None:
+    user = shop.sign_in()
+    BUYER.pull(shop.sandbox.url, "deliveries", mode="drop")
+    BUYER.press(shop.checkout(user), "pay")
+    assert shop.status(user)["plan"] == "basic"
+    with psycopg.connect(shop.environ["DATABASE_URL"]) as connection:  # a quarter of an hour later
+        due = connection.execute("UPDATE jobs SET due_at = now() WHERE kind = 'billing_reconcile' RETURNING id")
+        assert due.rowcount == 1
+    plan_becomes(shop, user, "pro")
+
+
 def test_an_expired_page_makes_way_for_a_new_one(shop: Estate) -> None:
     user = shop.sign_in()
     first = shop.checkout(user)

@@ -1,0 +1,153 @@
+"""Lost webhooks heal: every customer who needs a look gets one, a few at a time, whatever becomes of the others."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from threading import Barrier, Lock
+
+import pytest
+from tests.contracts.billing_worlds import NOW, PRICE, TERMS, BillingWorld, memory_world
+
+from adapters.memory.billing.nothing import NothingForSale
+from gemini_core.errors import Unavailable
+from gemini_core.model.billing.events import Concern, EventState, Hint, Subject
+from gemini_core.model.billing.subscriptions import Standing, Subscription
+from gemini_core.use_cases.billing.reconciling import BATCH, CALLS_IN_FLIGHT, CompareCustomers, Reconcile
+from gemini_core.use_cases.billing.syncing import SyncCustomer
+
+DAY = timedelta(days=1)
+
+
+class Noon:
+    def now(self) -> datetime:
+        return NOW
+
+
+@dataclass
+class Gateway(NothingForSale):
+    """Everybody has what `has` says; who is `away` cannot be looked at; whoever `told` something, tells it."""
+
+    has: dict[str, Subscription] = field(default_factory=dict)
+    away: set[str] = field(default_factory=set)
+    told: list[Hint] = field(default_factory=list)
+    together: Barrier | None = None
+    in_flight: int = 0
+    most_in_flight: int = 0
+    asked_since: datetime | None = None
+    lock: Lock = field(default_factory=Lock)
+
+    def subscriptions(self, customer_id: str) -> Sequence[Subscription]:
+        with self.lock:
+            self.in_flight += 1
+            self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        if self.together:
+            self.together.wait(10)
+        with self.lock:
+            self.in_flight -= 1
+        if customer_id in self.away:
+            raise Unavailable("No answer.")
+        return [self.has[customer_id]] if customer_id in self.has else []
+
+    def since(self, moment: datetime) -> Iterator[Hint]:
+        self.asked_since = moment
+        return iter(self.told)
+
+    def customer_of(self, subject: Subject) -> str | None:
+        return "cus_" + subject.id.removeprefix("du_") if subject.kind == "dispute" else None
+
+
+@pytest.fixture
+def world() -> BillingWorld:
+    return memory_world()
+
+
+def reconcile(world: BillingWorld, gateway: Gateway) -> Reconcile:
+    return Reconcile(world.reconciliation, world.events, gateway, sync(world, gateway), Noon())
+
+
+def sync(world: BillingWorld, gateway: Gateway) -> SyncCustomer:
+    return SyncCustomer(world.subscriptions, gateway, TERMS, Noon())
+
+
+def active(name: str) -> Subscription:
+    return Subscription(id=f"sub_{name}", status="active", prices=(PRICE,), created_at=NOW)
+
+
+def hint(name: str, at: datetime, *, customer: str | None = None, subject: Subject | None = None) -> Hint:
+    return Hint(
+        event_id=f"evt_{name}", kind="charge.dispute.created", happened_at=at, matters=True, customer_id=customer,
+        subject=subject, concern=Concern.DISPUTE,
+    )  # fmt: skip
+
+
+def test_five_customers_are_looked_at_at_a_time(world: BillingWorld) -> None:
+    for _ in range(4 * CALLS_IN_FLIGHT):
+        world.customer()
+    gateway = Gateway(together=Barrier(CALLS_IN_FLIGHT))
+    so_far: list[int] = []
+    found = reconcile(world, gateway)(progress=so_far.append)
+    assert (found.looked_at, found.failed, so_far) == (20, 0, [20])
+    assert gateway.most_in_flight == CALLS_IN_FLIGHT == 5
+
+
+def test_whoever_cannot_be_looked_at_stands_in_nobodys_way(world: BillingWorld) -> None:
+    customers = [world.customer() for _ in range(BATCH + 7)]
+    gateway = Gateway(away={customer for _, customer in customers[:BATCH]})
+    for _, customer in customers[BATCH:]:
+        gateway.has[customer] = active(customer)
+    found = reconcile(world, gateway)()
+    assert (found.looked_at, found.failed) == (BATCH + 7, BATCH)
+    assert {world.plan(user) for user, _ in customers[BATCH:]} == {Standing("pro")}
+
+
+def test_what_was_never_heard_is_heard_and_followed_to_whom_it_is_about(world: BillingWorld) -> None:
+    (one, first), (two, second) = world.customer(), world.customer()
+    gateway = Gateway(has={first: active("1"), second: active("2")})
+    reconcile(world, gateway)()
+    gateway.has.clear()
+    dispute = Subject("dispute", second.replace("cus_", "du_"))
+    gateway.told = [hint("a", NOW, customer=first), hint("b", NOW + DAY, subject=dispute)]
+    found = reconcile(world, gateway)()
+    assert (found.events, found.looked_at) == (2, 2)
+    assert {world.plan(one), world.plan(two)} == {Standing("basic")}
+    assert world.events.show("evt_b").state is EventState.DONE
+    assert len(world.ledger.record(two).flags) == 1
+    assert reconcile(world, gateway)().events == 0
+
+
+def test_events_are_read_on_from_where_they_were_read_last_and_a_little_before(world: BillingWorld) -> None:
+    gateway = Gateway(told=[hint("a", NOW - DAY, customer="cus_x"), hint("b", NOW - 2 * DAY, customer="cus_x")])
+    reconcile(world, gateway)()
+    assert gateway.asked_since is not None
+    assert gateway.asked_since < NOW - 29 * DAY
+    reconcile(world, gateway)()
+    assert gateway.asked_since == NOW - DAY - timedelta(minutes=5)
+
+
+def test_all_are_looked_at_if_it_is_asked_for_and_else_who_needs_it(world: BillingWorld) -> None:
+    world.customer()
+    gateway = Gateway()
+    assert reconcile(world, gateway)().looked_at == 1
+    assert reconcile(world, gateway)().looked_at == 0
+    late = Reconcile(world.reconciliation, world.events, gateway, sync(world, gateway), Later())
+    assert late(everybody=True).looked_at == 1
+
+
+class Later:
+    def now(self) -> datetime:
+        return NOW + timedelta(seconds=1)
+
+
+def test_comparing_tells_what_a_look_would_change_and_changes_nothing(world: BillingWorld) -> None:
+    (one, first), (_, second), (_, third) = (world.customer() for _ in range(3))
+    gateway = Gateway()
+    reconcile(world, gateway)()
+    gateway.has[first] = active("1")
+    gateway.away.add(second)
+    before = world.ledger.record(one)
+    found = CompareCustomers(world.ledger, sync(world, gateway))()
+    assert (found.looked_at, found.failed) == (3, 1)
+    ((is_so, would_be),) = found.differing
+    assert (is_so, would_be.subscriptions) == (before, (active("1"),))
+    assert world.ledger.record(one) == before
+    assert third not in gateway.has
