@@ -104,6 +104,22 @@ def test_a_kept_promise_goes_and_what_follows_from_it_is_written_in_the_same_bre
     assert world.jobs.show(later.id).kind == "webhook"
 
 
+def test_a_claim_of_which_nothing_was_heard_counts_as_lost_until_an_operator_revives_the_job(world: ChatWorld) -> None:
+    id = add(world)
+    heard = []
+    for ends in (False, True, False, True):
+        lease = world.jobs.claim(id, lease_for=GONE, now=NOW)
+        assert lease is not None
+        heard.append(lease.lost)
+        if ends:
+            assert world.jobs.put_back(lease, after=GONE, failed=False, for_good=len(heard) == 4)
+    assert heard == [0, 1, 1, 2]
+    assert world.jobs.revive(id)
+    lease = world.jobs.claim(id, lease_for=LEASE, now=NOW)
+    assert lease is not None
+    assert (lease.attempt, lease.lost) == (5, 0)
+
+
 def test_a_dead_job_waits_for_an_operator_who_revives_it(world: ChatWorld) -> None:
     id = add(world)
     lease = world.jobs.claim(id, lease_for=LEASE, now=NOW)

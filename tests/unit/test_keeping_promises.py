@@ -14,7 +14,7 @@ from gemini_core.errors import Unavailable
 from gemini_core.model.ids import JobId, uuid7
 from gemini_core.model.jobs import Backoff, JobState, Lease, NewJob
 from gemini_core.use_cases.jobs import (
-    MOST_CLAIMS,
+    MOST_LOST,
     Deed,
     Handler,
     HeldLeases,
@@ -115,7 +115,7 @@ def test_a_job_is_given_up_when_its_time_is_over_whatever_tries_are_left() -> No
 def test_an_outage_is_nobodys_failure_however_long_it_takes() -> None:
     worker = Worker()
     id = worker.deed("greet", raising(Unavailable("away", retry_after=7)))
-    for _ in range(10):
+    for _ in range(2 * MOST_LOST):
         assert worker.keep(id)
         job = worker.jobs.show(id)
         assert (job.state, job.failures, job.due_at - worker.clock.now()) == (JobState.OPEN, 0, timedelta(seconds=7))
@@ -125,7 +125,7 @@ def test_an_outage_is_nobodys_failure_however_long_it_takes() -> None:
 def test_a_job_that_kills_its_workers_is_given_up_in_the_end() -> None:
     worker = Worker()
     id = worker.deed("greet", raising(AssertionError("never called")))
-    for _ in range(MOST_CLAIMS):
+    for _ in range(MOST_LOST):
         assert worker.jobs.claim(id, lease_for=timedelta(seconds=15), now=worker.clock.now())
         worker.later()
     assert worker.keep(id)

@@ -16,6 +16,7 @@ from gemini_core.model.requests import Page
 class _Job:
     record: JobRecord
     token: UUID | None = None
+    put_back: int = 0
     trying_since: datetime | None = None
     cancelled: bool = False
 
@@ -65,6 +66,7 @@ class MemoryJobs:
                 attempt=job.record.attempt,
                 failures=job.record.failures,
                 trying_since=job.trying_since,
+                lost=job.record.attempt - 1 - job.put_back,
                 cancelled=job.cancelled,
                 last_error=job.record.error or "",
                 request_id=job.record.request_id,
@@ -88,6 +90,7 @@ class MemoryJobs:
                 return False
             job = self.jobs[lease.id]
             job.token = None
+            job.put_back += 1
             job.record = replace(
                 job.record,
                 leased_until=None,
@@ -141,6 +144,7 @@ class MemoryJobs:
             if record.state is not JobState.DEAD:
                 return False
             job = self.jobs[job_id]
+            job.put_back = record.attempt
             job.record = replace(record, state=JobState.OPEN, failures=0, due_at=self.store.clock.now())
             return True
 

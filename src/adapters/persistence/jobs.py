@@ -30,7 +30,8 @@ CLAIM = text(
     UPDATE jobs SET lease = :token, leased_until = now() + :lease_for, attempt = attempt + 1,
         trying_since = CASE WHEN failures = 0 THEN :now ELSE coalesce(trying_since, :now) END
     WHERE id = :id AND {CLAIMABLE}
-    RETURNING id, kind, args, lane, lease, attempt, failures, trying_since, cancelled, error, request_id
+    RETURNING id, kind, args, lane, lease, attempt, failures, attempt - 1 - put_back AS lost, trying_since, cancelled,
+        error, request_id
     """  # noqa: S608 - a constant
 )
 DUE = text(f"SELECT id FROM jobs WHERE due_at <= now() - :overdue AND {CLAIMABLE} ORDER BY due_at LIMIT :limit")  # noqa: S608
@@ -43,7 +44,7 @@ WANTED = text("SELECT lease FROM jobs WHERE lease = ANY(:tokens) AND NOT cancell
 PUT_BACK = text(
     """
     UPDATE jobs SET lease = NULL, leased_until = NULL, due_at = now() + :after, dead = :dead,
-        failures = failures + :failed, error = coalesce(nullif(:error, ''), error)
+        failures = failures + :failed, put_back = put_back + 1, error = coalesce(nullif(:error, ''), error)
     WHERE id = :id AND lease = :token RETURNING id
     """
 )
@@ -58,7 +59,7 @@ INSERT = text(
 REVIVE = (
     update(jobs)
     .where(jobs.c.id == bindparam("job"), jobs.c.dead)
-    .values(dead=False, failures=0, due_at=text("now()"), leased_until=None, lease=None)
+    .values(dead=False, failures=0, put_back=jobs.c.attempt, due_at=text("now()"), leased_until=None, lease=None)
     .returning(jobs.c.id)
 )
 
@@ -192,6 +193,7 @@ def _lease(row: Row[Any]) -> Lease:
         attempt=row.attempt,
         failures=row.failures,
         trying_since=row.trying_since,
+        lost=row.lost,
         cancelled=row.cancelled,
         last_error=row.error or "",
         request_id=row.request_id,

@@ -170,6 +170,8 @@ jobs = Table(
     Column("leased_until", Instant),
     Column("attempt", Integer, nullable=False, server_default=text("0")),
     Column("failures", Integer, nullable=False, server_default=text("0")),
+    # Claims that ended without keeping the promise, in whatever way.
+    Column("put_back", Integer, nullable=False, server_default=text("0")),
     Column("trying_since", Instant),
     Column("cancelled", Boolean, nullable=False, server_default=text("false")),
     Column("dead", Boolean, nullable=False, server_default=text("false")),

@@ -20,8 +20,8 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-# A job that was claimed this often without ever ending (its workers died of it?) is given up.
-MOST_CLAIMS = 50
+# A job of which nothing was heard after so many claims (its workers died of it?) is given up.
+MOST_LOST = 50
 # Seconds between two tries to store something while the store is away.
 STORE_AGAIN = 1.0
 
@@ -207,8 +207,8 @@ class KeepPromise:
             if handler is None:  # A newer release wrote it: one of its workers will know.
                 self.jobs.put_back(lease, after=timedelta(seconds=30), failed=False, error="unknown kind")
                 return "unknown kind", ()
-            if lease.attempt > MOST_CLAIMS:
-                return "given up", handler.give_up(lease, f"claimed {lease.attempt} times without an end")
+            if lease.lost >= MOST_LOST:
+                return "given up", handler.give_up(lease, f"claimed {lease.lost} times without an end")
             return "done", handler.work(lease, stop)
         except Unavailable as away:
             self.jobs.put_back(lease, after=timedelta(seconds=away.retry_after), failed=False, error=away.code)

@@ -24,6 +24,7 @@ def upgrade() -> None:
         sa.Column("leased_until", INSTANT),
         sa.Column("attempt", sa.Integer, nullable=False, server_default=sa.text("0")),
         sa.Column("failures", sa.Integer, nullable=False, server_default=sa.text("0")),
+        sa.Column("put_back", sa.Integer, nullable=False, server_default=sa.text("0")),
         sa.Column("trying_since", INSTANT),
         sa.Column("cancelled", sa.Boolean, nullable=False, server_default=sa.text("false")),
         sa.Column("dead", sa.Boolean, nullable=False, server_default=sa.text("false")),
