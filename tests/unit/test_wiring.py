@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from dependency_injector.providers import Dependency, Selector
+from structlog.testing import capture_logs
 
 from adapters.local.folder import FolderAttachments
 from adapters.local.stripe_sandbox.server import Sandbox
@@ -90,6 +91,16 @@ def test_the_doctor_tells_whether_anything_can_be_sold(environ: dict[str, str], 
         except Unavailable as failure:
             found = failure.detail
     assert found == told
+
+
+def test_the_start_says_that_webhooks_are_refused_without_a_secret_and_they_are(tmp_path: Path) -> None:
+    settings = Settings.load(SERVERS | {"DATA_DIR": str(tmp_path), "STRIPE_SECRET_KEY": "sk_test_1"})
+    with capture_logs() as said:
+        core = Container(settings=settings).core()
+    assert "STRIPE_WEBHOOK_SECRET is empty: webhooks are refused." in {line["event"] for line in said}
+    with pytest.raises(Unavailable) as refused:
+        core.receive_webhook(b"{}", "t=1,v1=0")
+    assert refused.value.code == "webhooks-not-configured"
 
 
 def test_a_part_is_made_once(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """How billing is put together: who takes the money, and what is sold."""
 
+import structlog
+
 from adapters.memory.billing.nothing import NothingForSale
 from adapters.persistence.billing.checkouts import SqlCheckouts
 from adapters.persistence.billing.events import SqlBillingEvents
@@ -13,6 +15,8 @@ from gemini_core.core import BillingPorts
 from gemini_core.model.billing.checkouts import Offer
 from gemini_core.model.billing.subscriptions import Terms
 from gemini_core.ports.clock import Clock
+
+log = structlog.get_logger()
 
 # What is sold where no vendor gives it a name.
 PRO = "pro"
@@ -49,11 +53,22 @@ def billing_ports(settings: Settings, database: Engine, clock: Clock) -> Billing
     )
 
 
+def lacking(settings: Settings) -> list[str]:
+    """What Stripe needs beside its key and is not set: a sentence each."""
+    needed = {
+        "STRIPE_PRO_PRICE_ID is empty: nothing can be bought.": settings.stripe_pro_price_id,
+        "STRIPE_WEBHOOK_SECRET is empty: webhooks are refused.": settings.stripe_webhook_secret,
+    }
+    return [said for said, value in needed.items() if not value]
+
+
 def _gateway(settings: Settings, database: Engine, clock: Clock) -> StripeGateway | ManualGateway | NothingForSale:
     if settings.payments == "manual":
         return ManualGateway(database, clock)
     if not settings.stripe_secret_key:
         return NothingForSale()
+    for missing in lacking(settings):
+        log.warning(missing)
     return StripeGateway(
         settings.stripe_secret_key,
         base_url=settings.stripe_base_url or API,

@@ -11,11 +11,10 @@ from adapters.queue.celery import ping as ping_broker
 from adapters.settings import Settings
 from adapters.stripe.gateway import StripeGateway
 from adapters.webhooks.events import EventWebhook
+from adapters.wiring.billing import lacking
 from adapters.wiring.container import Container
 from gemini_core.errors import Failure, Unavailable
 from gemini_core.model.replies import ModelFailure
-
-WITHOUT = {"stripe_pro_price_id": "nothing can be bought", "stripe_webhook_secret": "webhooks are refused"}
 
 
 def examine(settings: Settings) -> list[Finding]:
@@ -84,9 +83,8 @@ def payments(settings: Settings, container: Container) -> str:
         return "an operator approves, because PAYMENTS=manual"
     if not isinstance(gateway, StripeGateway):
         return "nothing is for sale, because STRIPE_SECRET_KEY is empty"
-    for name in ("stripe_pro_price_id", "stripe_webhook_secret"):
-        if not getattr(settings, name):
-            raise Unavailable(f"{name.upper()} is empty: {WITHOUT[name]}.")
+    for missing in lacking(settings):
+        raise Unavailable(missing)
     with closing(gateway):
         return gateway.examine(settings.stripe_pro_price_id)
 
