@@ -19,7 +19,7 @@ from gemini_core.core.events import EventPorts, audience, listeners
 from gemini_core.errors import LimitReached
 from gemini_core.model.billing.plans import Plan, Plans
 from gemini_core.model.chat import ReplyError
-from gemini_core.model.events import NOBODY, Audience, Event, EventKind, account_deleted, event_job
+from gemini_core.model.events import NOBODY, Audience, Event, EventKind, account_deleted, job_kind
 from gemini_core.model.ids import JobId, UserId, uuid7
 from gemini_core.model.jobs import JobRecord, JobState
 from gemini_core.model.replies import ModelFailure, Piece, Prompt, Timeouts
@@ -62,7 +62,7 @@ class Telling:
         self.clock, self.listener, self.seats = Clock(), Listener(list(failures)), Semaphore(seats)
         self.jobs = MemoryJobs(MemoryStore(self.clock))
         tell = TellEvent(self.jobs, self.listener, self.clock, self.seats)
-        handlers = {event_job("webhook"): tell}
+        handlers = {job_kind("webhook"): tell}
         self.keep = KeepPromise(self.jobs, MemoryQueue(), HeldLeases(self.jobs), handlers, self.clock)
         (self.promise,) = Audience(("webhook",)).promises(EVENT, "r-1")
         self.jobs.add(self.promise)

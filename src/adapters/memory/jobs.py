@@ -112,10 +112,9 @@ class MemoryJobs:
         with self.store.lock:
             return set(tokens) - {token for token, job in self._held(tokens).items() if not job.cancelled}
 
-    def due(self, *, limit: int, overdue: timedelta = timedelta(0)) -> Sequence[JobId]:
+    def due(self, *, limit: int) -> Sequence[JobId]:
         with self.store.lock:
-            latest = self.store.clock.now() - overdue
-            found = [job.record for job in self.jobs.values() if job.record.due_at <= latest and self._claimable(job)]
+            found = [job.record for job in self.jobs.values() if self._claimable(job)]
             return [record.id for record in sorted(found, key=lambda record: record.due_at)[:limit]]
 
     def list_jobs(

@@ -34,7 +34,7 @@ CLAIM = text(
         error, request_id
     """  # noqa: S608 - a constant
 )
-DUE = text(f"SELECT id FROM jobs WHERE due_at <= now() - :overdue AND {CLAIMABLE} ORDER BY due_at LIMIT :limit")  # noqa: S608
+DUE = text(f"SELECT id FROM jobs WHERE {CLAIMABLE} ORDER BY due_at LIMIT :limit")  # noqa: S608
 TOKENS = bindparam("tokens", type_=ARRAY(Uuid))
 # A lease that ran out is still good until somebody else takes it: so work outlives an outage of the database.
 RENEW = text("UPDATE jobs SET leased_until = now() + :lease_for WHERE lease = ANY(:tokens) RETURNING lease").bindparams(
@@ -150,9 +150,9 @@ class SqlJobs:
         with statement(self.engine) as connection:
             return set(tokens) - set(connection.execute(WANTED, {"tokens": list(tokens)}).scalars())
 
-    def due(self, *, limit: int, overdue: timedelta = timedelta(0)) -> Sequence[JobId]:
+    def due(self, *, limit: int) -> Sequence[JobId]:
         with statement(self.engine) as connection:
-            return [JobId(id) for id in connection.execute(DUE, {"limit": limit, "overdue": overdue}).scalars()]
+            return [JobId(id) for id in connection.execute(DUE, {"limit": limit}).scalars()]
 
     def list_jobs(
         self, *, state: JobState | None, kind: str | None, limit: int, after: tuple[str, ...] | None

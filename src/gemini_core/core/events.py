@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from threading import Semaphore
 
 from gemini_core.core.jobs import JobPorts
-from gemini_core.model.events import Audience, Event, event_job
+from gemini_core.model.events import Audience, Event, job_kind
 from gemini_core.ports.clock import Clock
 from gemini_core.ports.events import EventSink
 from gemini_core.use_cases.events import Hook, TellEvent
@@ -44,6 +44,4 @@ def event_handlers(
     sinks: Mapping[str, EventSink], jobs: JobPorts, rules: EventRules, clock: Clock
 ) -> Mapping[str, Handler]:
     """Who keeps the promises to tell."""
-    return {
-        event_job(name): TellEvent(jobs.jobs, sink, clock, Semaphore(rules.at_once)) for name, sink in sinks.items()
-    }
+    return {job_kind(name): TellEvent(jobs.jobs, sink, clock, Semaphore(rules.at_once)) for name, sink in sinks.items()}

@@ -73,7 +73,7 @@ class Audience:
             "data": json.dumps(event.data),
         }
         return tuple(
-            NewJob(id=JobId(uuid7(event.at)), kind=event_job(listener), args=args, request_id=request_id)
+            NewJob(id=JobId(uuid7(event.at)), kind=job_kind(listener), args=args, request_id=request_id)
             for listener in self.listeners
         )
 
@@ -81,7 +81,7 @@ class Audience:
 NOBODY = Audience()
 
 
-def event_job(listener: str) -> str:
+def job_kind(listener: str) -> str:
     """The kind of the jobs that tell this listener."""
     return f"event.{listener}"
 

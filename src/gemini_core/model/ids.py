@@ -1,7 +1,7 @@
 """Identifiers: UUIDv7 (RFC 9562), so that they sort by the time of their making. A kind of thing, a type of id."""
 
 import os
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NewType
 from uuid import UUID
 
@@ -42,8 +42,3 @@ def uuid7_of_ms(ms: int) -> UUID:
 def unix_ms(at: datetime) -> int:
     """Milliseconds since 1970."""
     return int(at.timestamp() * 1000)
-
-
-def made_at(value: UUID) -> datetime:
-    """When a UUIDv7 was made (aware UTC)."""
-    return datetime.fromtimestamp((value.int >> 80) / 1000, UTC)

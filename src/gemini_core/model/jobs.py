@@ -31,8 +31,9 @@ class Lease:
     """A job that is ours until the lease runs out. Every write for the job carries the lease and is void without it.
 
     `token` is new at every claim. `attempt` counts claims from 1; `failures` counts the tries that ended in a recorded
-    failure (a killed worker records none), `lost` the earlier claims of which nothing was heard. `trying_since`: when the first of these tries was claimed. `cancelled`:
-    somebody asked to stop before this claim. `last_error`: the word of the last recorded failure.
+    failure (a killed worker records none), `lost` the earlier claims of which nothing was heard. `trying_since`: when
+    the first of these tries was claimed. `cancelled`: somebody asked to stop before this claim. `last_error`: the word
+    of the last recorded failure.
     """
 
     id: JobId

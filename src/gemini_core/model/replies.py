@@ -145,6 +145,11 @@ class ModelCall:
     usage: Usage = Usage()
 
 
+def storable(text: str) -> str:
+    """What a model wrote, without what no store holds and no reader misses: NUL, and half a surrogate pair."""
+    return text.replace("\0", "").encode("utf-8", "ignore").decode()
+
+
 class ModelFailure(Exception):
     """One call to the model failed; the core decides what follows.
 

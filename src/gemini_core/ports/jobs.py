@@ -52,8 +52,8 @@ class LeaseKeeper(Protocol):
         """Those whose work should stop: cancelled, or the job is gone, or the lease is somebody else's."""
         ...
 
-    def due(self, *, limit: int, overdue: timedelta = timedelta(0)) -> Sequence[JobId]:
-        """Jobs that could be claimed now, oldest first, due for at least `overdue`."""
+    def due(self, *, limit: int) -> Sequence[JobId]:
+        """Jobs that could be claimed now, oldest first."""
         ...
 
 

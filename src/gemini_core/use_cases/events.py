@@ -1,7 +1,8 @@
 """Others are told what happened."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import random
@@ -92,7 +93,12 @@ class TellLimit:
     usage: UsageRepo
     audience: Audience
 
-    def __call__(self, user: UserId, refusal: LimitReached, *, now: datetime, request_id: str = "") -> None:
-        """Where nobody listens, a refusal costs nothing. Raises `Unavailable`."""
-        if promises := self.audience.promises(limit_reached(user, refusal, now), request_id):
-            self.usage.refused(user, now.date(), then=promises)
+    @contextmanager
+    def __call__(self, user: UserId, *, now: datetime, request_id: str = "") -> Iterator[None]:
+        """Around a send. Where nobody listens, a refusal costs nothing more. Raises `Unavailable`."""
+        try:
+            yield
+        except LimitReached as refusal:
+            if promises := self.audience.promises(limit_reached(user, refusal, now), request_id):
+                self.usage.refused(user, now.date(), then=promises)
+            raise

@@ -19,7 +19,7 @@ from gemini_core.model.notes import (
     summary_job,
     title_of,
 )
-from gemini_core.model.replies import ModelFailure, Prompt, Timeouts, Turn
+from gemini_core.model.replies import ModelFailure, Prompt, Timeouts, Turn, storable
 from gemini_core.ports.chat import RoomListCache
 from gemini_core.ports.clock import Clock
 from gemini_core.ports.jobs import JobRepo
@@ -43,7 +43,7 @@ class Scribe:
     timeouts: Timeouts = Timeouts(first=20, between=20, total=60)
 
     def write(self, instruction: str, told: str, room: Chatroom, lease: Lease, stop: Stop) -> str:
-        """The text. None where the model fails, or was stopped."""
+        """The text; empty where there is no model, or it fails, or was stopped."""
         if self.name is None:
             return ""
         prompt, parts, whole = Prompt(self.name or room.model, instruction, (Turn(Role.USER, told),)), [], False
@@ -54,8 +54,7 @@ class Scribe:
         except ModelFailure as failure:
             whole = False
             log.warning("no note written", extra={"code": failure.error.code, "why": failure.operator_detail})
-        text = "".join(parts).replace("\0", "").encode("utf-8", "ignore").decode()
-        return text.strip() if whole else ""
+        return storable("".join(parts)).strip() if whole else ""
 
 
 @dataclass(frozen=True, slots=True)

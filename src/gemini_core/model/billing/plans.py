@@ -40,6 +40,11 @@ class Plans(Mapping[str, Plan]):
         if missing := {"basic", "pro"} - self._plans.keys():
             raise ValueError(f"plans: {' and '.join(sorted(missing))} missing")
 
+    @property
+    def daily_messages(self) -> Mapping[str, int]:
+        """What each plan allows in a day."""
+        return {plan.name: plan.daily_messages for plan in self._plans.values()}
+
     def named(self, name: str) -> Plan:
         """The plan of this name; a plan no longer on offer counts as basic."""
         return self._plans.get(name, self._plans["basic"])

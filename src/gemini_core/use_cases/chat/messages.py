@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gemini_core.errors import Invalid, LimitReached
+from gemini_core.errors import Invalid
 from gemini_core.model.attachments import File
 from gemini_core.model.billing.plans import Plans
 from gemini_core.model.chat import Message, Sent
@@ -46,24 +46,20 @@ class SendMessage:
         """Raises `Invalid`, `Forbidden` (`attachments-not-in-plan`), `NotFound`, `LimitReached`, `Unavailable`."""
         once = Once.of(key, "send_message", room=room, content=content, files=fingerprint(files))
         now, content = self.clock.now(), _said(content)
-        limits = {plan.name: plan.daily_messages for plan in self.plans.values()}
-        try:
-            with self.attachments.kept(author, room, files, now) as kept:
-                sent = kept.with_message(
-                    self.messages.send(
-                        author,
-                        room,
-                        content,
-                        limits=limits,
-                        now=now,
-                        attachments=kept.attachments,
-                        once=once,
-                        request_id=request_id,
-                    )
+        telling = self.tell_limit(author, now=now, request_id=request_id)
+        with telling, self.attachments.kept(author, room, files, now) as kept:
+            sent = kept.with_message(
+                self.messages.send(
+                    author,
+                    room,
+                    content,
+                    limits=self.plans.daily_messages,
+                    now=now,
+                    attachments=kept.attachments,
+                    once=once,
+                    request_id=request_id,
                 )
-        except LimitReached as refusal:
-            self.tell_limit(author, refusal, now=now, request_id=request_id)
-            raise
+            )
         # A replay too: whoever was first may have died before it came this far.
         self.cache.changed(author)
         self.queue.nudge(JobId(sent.reply.id))
@@ -93,15 +89,11 @@ class GoOnFrom:
         request_id: str,
     ) -> Sent:
         """As `MessageRepo.redo`."""
-        limits = {plan.name: plan.daily_messages for plan in self.plans.values()}
-        now = self.clock.now()
-        try:
+        now, limits = self.clock.now(), self.plans.daily_messages
+        with self.tell_limit(author, now=now, request_id=request_id):
             sent = self.messages.redo(
                 author, room, message, content, limits=limits, now=now, once=once, request_id=request_id
             )
-        except LimitReached as refusal:
-            self.tell_limit(author, refusal, now=now, request_id=request_id)
-            raise
         self.cache.changed(author)
         for reply in sent.stopped:
             self.feed.end(reply)

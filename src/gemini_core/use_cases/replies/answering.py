@@ -4,16 +4,16 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 
-from gemini_core.model.attachments import File
 from gemini_core.model.billing.plans import Plan, Plans
-from gemini_core.model.chat import Message, ReplyError, Status, Usage
+from gemini_core.model.chat import ReplyError, Status, Usage
 from gemini_core.model.context import due_for_summary, prompt_for
 from gemini_core.model.events import NOBODY, Audience, reply_ended
 from gemini_core.model.ids import JobId, MessageId, UserId
 from gemini_core.model.jobs import Backoff, Lease, NewJob
 from gemini_core.model.notes import summary_job, title_job
-from gemini_core.model.replies import Answer, Conversation, ModelFailure, Timeouts
+from gemini_core.model.replies import Answer, Conversation, ModelFailure, Timeouts, storable
 from gemini_core.ports.clock import Clock
 from gemini_core.ports.jobs import JobRepo
 from gemini_core.ports.replies import ReplyFeed, ReplyRepo
@@ -110,17 +110,14 @@ class AnswerMessage:
         return self._told(lease, self.replies.finish(lease, failed, now=now, then=news))
 
     def _listen(self, conversation: Conversation, lease: Lease, stop: Stop, draft: _Draft) -> None:
-        def files(message: Message) -> tuple[File, ...]:
-            return self.attachments.of(conversation.user_id, message)
-
-        tokens = self._tokens(conversation.plan)
+        files, tokens = partial(self.attachments.of, conversation.user_id), self._tokens(conversation.plan)
         prompt = prompt_for(conversation, model=draft.model, context_tokens=tokens, files=files)
         timeouts, payer = self._timeouts(lease), conversation.user_id
         for piece in self.model.stream(prompt, lease, payer, timeouts=timeouts, stop=stop):
             draft.model = piece.model or draft.model
             draft.usage = piece.usage or draft.usage
             draft.finish_reason = piece.finish_reason or draft.finish_reason
-            if text := _storable(piece.text):
+            if text := storable(piece.text):
                 self.feed.append(MessageId(lease.id), lease.attempt, draft.characters, text)
                 draft.parts.append(text)
                 draft.characters += len(text)
@@ -215,8 +212,3 @@ def _cancelled(draft: _Draft) -> Answer:
         usage=draft.usage,
         give_back=not draft.parts,
     )
-
-
-def _storable(text: str) -> str:
-    """No store holds NUL or half a surrogate pair, and no reader misses them."""
-    return text.replace("\x00", "").encode("utf-8", "ignore").decode()

@@ -45,7 +45,7 @@ class MeteredModel:
                 log.warning("tokens not on record yet", extra={"call": str(call.id)})
 
     def record(self) -> None:
-        """Put on record what was reported meanwhile; to be called every few seconds. Raises `Unavailable`."""
+        """Put on record what was reported meanwhile; to be called about once a second. Raises `Unavailable`."""
         self._record(list(self._news))
 
     def _heard(self, call: ModelCall, pieces: Iterator[Piece]) -> Iterator[Piece]:
