@@ -17,7 +17,7 @@ from tests.fakes.buyer import Buyer
 from adapters.local.stripe_sandbox.server import Sandbox
 from adapters.local.stripe_sandbox.shelf import PRO_PRICE
 from adapters.memory.store import SystemClock
-from adapters.persistence.manual import ManualGateway
+from adapters.persistence.billing.manual import ManualGateway
 from adapters.stripe.gateway import StripeGateway
 from gemini_core.errors import Conflict, NotFound
 from gemini_core.model.billing.checkouts import Checkout, CheckoutId, Customer, Offer, Session, SessionState

@@ -8,10 +8,10 @@ from uuid import UUID
 
 from sqlalchemy import Engine, bindparam, text, update
 
-from adapters.persistence.chat.rows import GIVE_BACK, PLAN, ROOM, message_of, room_of, stretch_of
+from adapters.persistence.chat.rows import GIVE_BACK, ROOM, message_of, room_of, stretch_of
 from adapters.persistence.engine import statement, transaction
 from adapters.persistence.jobs import finish_job
-from adapters.persistence.tables import messages
+from adapters.persistence.tables import PLAN, messages
 from gemini_core.model.ids import JobId, UserId
 from gemini_core.model.jobs import Lease, NewJob
 from gemini_core.model.replies import Answer, Conversation

@@ -52,6 +52,9 @@ users = Table(
     Column("created_at", Instant, nullable=False),
 )  # fmt: skip
 
+# The plan in force for the user `u` at `:now`, as `User.plan_at` has it.
+PLAN = "CASE WHEN u.plan_until IS NULL OR u.plan_until > :now THEN u.plan ELSE 'basic' END"
+
 # Profiles that wait for their number to be proven by whoever gave them.
 signups = Table(
     "signups",

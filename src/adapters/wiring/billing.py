@@ -6,9 +6,9 @@ from adapters.memory.billing.nothing import NothingForSale
 from adapters.persistence.billing.checkouts import SqlCheckouts
 from adapters.persistence.billing.events import SqlBillingEvents
 from adapters.persistence.billing.ledger import SqlBillingLedger
+from adapters.persistence.billing.manual import ManualGateway
 from adapters.persistence.billing.subscriptions import SqlSubscriptions
 from adapters.persistence.engine import Engine
-from adapters.persistence.manual import ManualGateway
 from adapters.settings import Settings
 from adapters.stripe.gateway import API, StripeGateway
 from gemini_core.core import BillingPorts

@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from adapters.persistence.accounts.rows import USER_COLUMNS, masked, user_of
 from adapters.persistence.accounts.sessions import END_ALL
 from adapters.persistence.engine import statement, transaction
+from adapters.persistence.tables import PLAN
 from gemini_core.errors import Conflict, NotFound
 from gemini_core.model.accounts.people import User
 from gemini_core.model.ids import UserId
@@ -23,8 +24,7 @@ LIST_USERS = text(
     SELECT {USER_COLUMNS} FROM users u
     WHERE u.status <> 'erasing'
         AND (CAST(:status AS text) IS NULL OR u.status = :status)
-        AND (CAST(:plan AS text) IS NULL
-            OR :plan = CASE WHEN u.plan_until IS NULL OR u.plan_until > :now THEN u.plan ELSE 'basic' END)
+        AND (CAST(:plan AS text) IS NULL OR :plan = {PLAN})
         AND (CAST(:number AS text) IS NULL OR starts_with(u.mobile_number, :number))
         AND (CAST(:after AS uuid) IS NULL OR u.id < :after)
     ORDER BY u.id DESC LIMIT :limit

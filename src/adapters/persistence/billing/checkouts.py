@@ -5,30 +5,17 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, bindparam, insert, select, text, update
-from sqlalchemy.dialects.postgresql import JSONB
 
 from adapters.persistence.billing.rows import LOCK_USER, checkout_of, customer_of, lock_user, subscriptions_of
 from adapters.persistence.engine import statement, transaction
+from adapters.persistence.once import first_outcome, take_key
 from adapters.persistence.tables import billing_checkouts
 from gemini_core.errors import NotFound
 from gemini_core.model.billing.checkouts import AlreadySubscribed, Begun, Checkout, CheckoutId, Customer, Session
 from gemini_core.model.billing.subscriptions import Terms
 from gemini_core.model.ids import UserId
-from gemini_core.model.requests import KEY_LIVES, Once, key_reused
+from gemini_core.model.requests import Once
 
-FIND_KEY = text(
-    "SELECT fingerprint, outcome FROM idempotency_keys WHERE user_id = :user AND key = :key AND created_at > :expired"
-)
-TAKE_KEY = text(
-    """
-    INSERT INTO idempotency_keys AS held (user_id, key, fingerprint, outcome, created_at)
-    VALUES (:user, :key, :fingerprint, :outcome, :now)
-    ON CONFLICT (user_id, key) DO UPDATE
-        SET fingerprint = excluded.fingerprint, outcome = excluded.outcome, created_at = excluded.created_at
-        WHERE held.created_at <= :expired
-    RETURNING key
-    """
-).bindparams(bindparam("outcome", type_=JSONB))
 ENSURE_CUSTOMER = text(
     "INSERT INTO billing_customers (user_id, created_at) VALUES (:user, :now) ON CONFLICT (user_id) DO NOTHING"
 )
@@ -95,7 +82,7 @@ class SqlCheckouts:
             lock_user(connection, user, now)
             stored = {"session": session.id, "url": session.url, "expires_at": session.expires_at}
             connection.execute(STORE_SESSION, {"checkout": checkout.id, **stored})
-            replayed = once is not None and not _take(connection, user, once, checkout.id, now)
+            replayed = once is not None and not take_key(connection, user, once, {"checkout": str(checkout.id)}, now)
             first = _first(connection, user, once, now) if replayed else None
             kept = first or checkout_of(connection.execute(ONE_CHECKOUT, {"checkout": checkout.id}).one())
             return Begun(checkout=kept, customer=customer_of(connection, user), replayed=replayed)
@@ -117,22 +104,7 @@ def _first(connection: Connection, user: UserId, once: Once | None, now: datetim
     """What this key stands for. Raises `Invalid` if that is another request."""
     if once is None:
         return None
-    held = connection.execute(FIND_KEY, {"user": user, "key": once.key, "expired": now - KEY_LIVES}).one_or_none()
-    if held is None:
+    outcome = first_outcome(connection, user, once, now)
+    if outcome is None:
         return None
-    if held.fingerprint != once.fingerprint:
-        raise key_reused()
-    return checkout_of(connection.execute(ONE_CHECKOUT, {"checkout": UUID(held.outcome["checkout"])}).one())
-
-
-def _take(connection: Connection, user: UserId, once: Once, checkout: CheckoutId, now: datetime) -> bool:
-    """The key stands for this checkout from now on. False: it was taken."""
-    values = {
-        "user": user,
-        "key": once.key,
-        "fingerprint": once.fingerprint,
-        "outcome": {"checkout": str(checkout)},
-        "now": now,
-        "expired": now - KEY_LIVES,
-    }
-    return connection.execute(TAKE_KEY, values).one_or_none() is not None
+    return checkout_of(connection.execute(ONE_CHECKOUT, {"checkout": UUID(outcome["checkout"])}).one())

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, select, text
 
-from adapters.persistence.tables import subscriptions
+from adapters.persistence.tables import PLAN, subscriptions
 from gemini_core.errors import NotFound
 from gemini_core.model.billing.checkouts import Checkout, CheckoutId, Customer, Offer
 from gemini_core.model.billing.events import Concern, EventRecord, EventState, Subject
@@ -13,10 +13,7 @@ from gemini_core.model.billing.subscriptions import Grant, GrantId, Subscription
 from gemini_core.model.ids import UserId
 
 LOCK_USER = text(
-    """
-    SELECT CASE WHEN plan_until IS NULL OR plan_until > :now THEN plan ELSE 'basic' END AS plan, email
-    FROM users WHERE id = :user AND status <> 'erasing' FOR NO KEY UPDATE
-    """
+    f"SELECT {PLAN} AS plan FROM users u WHERE u.id = :user AND u.status <> 'erasing' FOR NO KEY UPDATE"  # noqa: S608
 )
 CUSTOMER = text(
     """

@@ -9,18 +9,11 @@ from sqlalchemy import Connection, Engine, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.types import Uuid
 
-from adapters.persistence.chat.once import FIND_KEY, TAKE_KEY, key_of, outcome_of
-from adapters.persistence.chat.rows import (
-    GIVE_BACK,
-    MESSAGE,
-    PLAN,
-    files_of,
-    message_of,
-    no_message,
-    no_room,
-)
+from adapters.persistence.chat.rows import GIVE_BACK, MESSAGE, files_of, message_of, no_message, no_room
 from adapters.persistence.chat.sending import id_tails, limit_reached
 from adapters.persistence.engine import transaction
+from adapters.persistence.once import first_outcome, take_key
+from adapters.persistence.tables import PLAN
 from gemini_core.errors import Conflict
 from gemini_core.model.chat import Message, Role, Sent, Status
 from gemini_core.model.ids import ChatroomId, MessageId, UserId, unix_ms
@@ -73,9 +66,6 @@ TOUCH = text(
     UPDATE chatrooms SET last_message_ms = :ms, message_count = message_count + :more, updated_at = :now
     WHERE id = :room
     """
-)
-TAKE = text(TAKE_KEY.format(user=":author", outcome=":outcome", source="(SELECT) one")).bindparams(
-    bindparam("outcome", type_=JSONB)
 )
 
 
@@ -205,11 +195,9 @@ class _Redo:
 
     def first(self, once: Once) -> Sent | None:
         """What came of this key before."""
-        key = {"user_id": self.author, **key_of(once, self.now)}
-        found = self.connection.execute(FIND_KEY, key).one_or_none()
-        if found is None:
+        first = first_outcome(self.connection, self.author, once, self.now)
+        if first is None:
             return None
-        first = outcome_of(found, once)
         at = datetime.fromisoformat(first["at"])
         said = replace(self.found(UUID(first["said"])), superseded=False)
         reply = said.promised(MessageId(UUID(first["reply"])), at=at)
@@ -223,8 +211,7 @@ class _Redo:
             "limit": sent.limit,
             "used": sent.used,
         }
-        values = {"author": self.author, "now": self.now, "outcome": outcome, **key_of(once, self.now)}
-        if self.connection.execute(TAKE, values).one_or_none() is None:
+        if not take_key(self.connection, self.author, once, outcome, self.now):
             # Somebody used it for another room at this very instant, so for another request.
             raise key_reused()
 

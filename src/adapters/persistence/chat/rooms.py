@@ -6,13 +6,12 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, bindparam, select, text, tuple_, update
-from sqlalchemy.dialects.postgresql import JSONB
 
-from adapters.persistence.chat.once import TAKE_KEY, first_outcome, key_of
-from adapters.persistence.chat.rows import PLAN, ROOM, ROOM_COLUMNS, no_room, room_of
+from adapters.persistence.chat.rows import ROOM, ROOM_COLUMNS, no_room, room_of
 from adapters.persistence.engine import statement, transaction
 from adapters.persistence.jobs import insert_job
-from adapters.persistence.tables import chatrooms
+from adapters.persistence.once import first_outcome, take_key
+from adapters.persistence.tables import PLAN, chatrooms
 from gemini_core.errors import Conflict, NotFound
 from gemini_core.model.chat import Chatroom, RoomChange
 from gemini_core.model.ids import ChatroomId, UserId
@@ -47,9 +46,6 @@ GIVE_BACK_PENDING = text(
     WHERE d.user_id = :owner AND d.day = held.unit_day
     """
 )
-TAKE_ROOM_KEY = text(TAKE_KEY.format(user=":user_id", outcome=":outcome", source="(SELECT) one")).bindparams(
-    bindparam("outcome", type_=JSONB)
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +64,17 @@ class SqlRooms:
     def _first(self, connection: Connection, room: Chatroom, once: Once) -> Chatroom | None:
         """The room as first answered under this key; None if the key is new, and now ours."""
         outcome = {"id": str(room.id), "at": room.created_at.isoformat(), "model": room.model}
-        key = {"user_id": room.user_id, **key_of(once, room.created_at)}
-        if connection.execute(TAKE_ROOM_KEY, {**key, "now": room.created_at, "outcome": outcome}).one_or_none():
+        if take_key(connection, room.user_id, once, outcome, room.created_at):
             return None
-        outcome = first_outcome(connection, key, once)
-        at = datetime.fromisoformat(outcome["at"])
+        first = first_outcome(connection, room.user_id, once, room.created_at)
+        assert first is not None
+        at = datetime.fromisoformat(first["at"])
         return Chatroom(
-            id=ChatroomId(UUID(outcome["id"])),
+            id=ChatroomId(UUID(first["id"])),
             user_id=room.user_id,
             title=room.title,
             system_instruction=room.system_instruction,
-            model=outcome["model"],
+            model=first["model"],
             created_at=at,
             updated_at=at,
         )

@@ -11,8 +11,6 @@ from gemini_core.model.attachments import Attachment
 from gemini_core.model.chat import Chatroom, Message, ReplyError, Role, Status, Usage
 from gemini_core.model.ids import ChatroomId, MessageId
 
-# The plan in force for the user `u` at `:now`.
-PLAN = "CASE WHEN u.plan_until IS NULL OR u.plan_until > :now THEN u.plan ELSE 'basic' END"
 ROOM_COLUMNS = [
     chatrooms.c[name]
     for name in (

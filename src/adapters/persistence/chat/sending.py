@@ -9,15 +9,16 @@ from uuid import UUID
 from sqlalchemy import Engine, Row, TextClause, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from adapters.persistence.chat.once import FIND_KEY, key_of, outcome_of
-from adapters.persistence.chat.rows import PLAN, attachments_of, files_of, no_room
+from adapters.persistence.chat.rows import attachments_of, files_of, no_room
 from adapters.persistence.engine import RolledBack, statement
+from adapters.persistence.once import first_outcome
+from adapters.persistence.tables import PLAN
 from adapters.together import Together
 from gemini_core.errors import LimitReached, NotFound
 from gemini_core.model.attachments import Attachment
 from gemini_core.model.chat import Message, Role, Sent, Status, day_ends
 from gemini_core.model.ids import ChatroomId, MessageId, UserId, random_bits, unix_ms
-from gemini_core.model.requests import Once
+from gemini_core.model.requests import KEY_LIVES, Once
 
 # Messages that are accepted together at the most.
 AT_MOST = 64
@@ -126,17 +127,16 @@ class Sending:
             "said_tail": said_tail,
             "reply_tail": reply_tail,
         }
-        key = key_of(once, now) if once is not None else {}
         if once is not None:
             asked |= {
                 "key": once.key,
                 "fingerprint": rf"\x{once.fingerprint.hex()}",
-                "expired": key["expired"].isoformat(),
+                "expired": (now - KEY_LIVES).isoformat(),
             }
         row = self._together.run(asked) or self._alone(asked)
         if row is not None and row.reply is not None:
             return _sent(room, content, attachments, now, row.said, row.reply, limit=row.allowed, used=row.used)
-        if once is not None and (first := self._first(author, once, key)) is not None:
+        if once is not None and (first := self._first(author, once, now)) is not None:
             at, files = datetime.fromisoformat(first["at"]), attachments_of(first["files"])
             ids = UUID(first["said"]), UUID(first["reply"])
             return _sent(room, content, files, at, *ids, limit=first["limit"], used=first["used"], replayed=True)
@@ -167,11 +167,9 @@ class Sending:
         with statement(self._engine) as connection:
             return connection.execute(query, values).all()
 
-    def _first(self, author: UserId, once: Once, key: Mapping[str, Any]) -> dict[str, Any] | None:
-        """What was decided first under this key."""
+    def _first(self, author: UserId, once: Once, now: datetime) -> dict[str, Any] | None:
         with statement(self._engine) as connection:
-            found = connection.execute(FIND_KEY, {"user_id": author, **key}).one_or_none()
-        return None if found is None else outcome_of(found, once)
+            return first_outcome(connection, author, once, now)
 
     def _refusal(self, author: UserId, row: Row[Any] | None, now: datetime) -> NotFound | LimitReached:
         if row is None:

@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
-from adapters.persistence.chat.rows import PLAN
 from adapters.persistence.engine import statement, transaction
 from adapters.persistence.jobs import insert_job
+from adapters.persistence.tables import PLAN
 from gemini_core.errors import NotFound
 from gemini_core.model.chat import DayUsage, TokenTotals, Usage
 from gemini_core.model.ids import UserId
