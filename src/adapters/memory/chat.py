@@ -8,13 +8,25 @@ from typing import Any
 from uuid import UUID
 
 from adapters.memory.jobs import MemoryJobs
+from adapters.memory.once import MemoryKeys
 from adapters.memory.store import MemoryStore
-from gemini_core.errors import Conflict, NotFound
-from gemini_core.model.chat import Chatroom, DayUsage, Message, RoomChange, Status, TokenTotals, Usage
+from gemini_core.errors import NotFound
+from gemini_core.model.chat import (
+    Chatroom,
+    DayUsage,
+    Message,
+    RoomChange,
+    Status,
+    TokenTotals,
+    Usage,
+    no_message,
+    no_more_rooms,
+    no_room,
+)
 from gemini_core.model.ids import ChatroomId, MessageId, UserId
 from gemini_core.model.jobs import NewJob
 from gemini_core.model.replies import ModelCall
-from gemini_core.model.requests import KEY_LIVES, Once, Page, key_reused
+from gemini_core.model.requests import Once, Page
 
 # The plan in force for a user at an instant; raises `NotFound` for no such user.
 PlanOf = Callable[[UserId, datetime], str]
@@ -35,7 +47,7 @@ class MemoryChat:
     used: dict[tuple[UserId, date], int] = field(default_factory=dict)
     refused: set[tuple[UserId, date]] = field(default_factory=set)
     calls: dict[UUID, ModelCall] = field(default_factory=dict)
-    keys: dict[tuple[UserId, str], tuple[Once, datetime, Any]] = field(default_factory=dict)
+    keys: MemoryKeys[Any] = field(default_factory=MemoryKeys)
 
     def __post_init__(self) -> None:
         self.store.erasers.append(self.erase)
@@ -44,7 +56,7 @@ class MemoryChat:
         """The owner's room. Raises `NotFound`."""
         found = self.rooms.get(room)
         if found is None or found.user_id != owner:
-            raise NotFound("There is no such chatroom.")
+            raise no_room()
         return found
 
     def message(self, reader: UserId, room: ChatroomId, message: MessageId) -> Message:
@@ -52,19 +64,8 @@ class MemoryChat:
         found = self.messages.get(room, {}).get(message)
         owned = self.rooms.get(room)
         if found is None or owned is None or owned.user_id != reader:
-            raise NotFound("There is no such message.")
+            raise no_message()
         return found
-
-    def first(self, user: UserId, once: Once | None, now: datetime) -> Any:
-        """The first outcome under this key; None if there is none. Raises `Invalid` for another request's key."""
-        if once is None or (user, once.key) not in self.keys:
-            return None
-        kept, at, outcome = self.keys[user, once.key]
-        if at + KEY_LIVES <= now:
-            return None
-        if kept.fingerprint != once.fingerprint:
-            raise key_reused()
-        return outcome
 
     def give_back(self, reply: MessageId, owner: UserId) -> None:
         """The unit of a reply returns to its day, once."""
@@ -95,7 +96,7 @@ class MemoryChat:
         self.used = {key: used for key, used in self.used.items() if key[0] != user}
         self.refused = {key for key in self.refused if key[0] != user}
         self.calls = {id: call for id, call in self.calls.items() if call.user != user}
-        self.keys = {key: kept for key, kept in self.keys.items() if key[0] != user}
+        self.keys.erase(user)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +109,13 @@ class MemoryRooms:
         chat = self.chat
         with chat.store.lock:
             plan = chat.plan_of(room.user_id, room.created_at)
-            if (first := chat.first(room.user_id, once, room.created_at)) is not None:
+            if (first := chat.keys.first(room.user_id, once, room.created_at)) is not None:
                 return first, True
             if sum(other.user_id == room.user_id for other in chat.rooms.values()) >= of_plan(max_rooms, plan):
-                raise Conflict("Your plan has no room for another chatroom.", code="room-limit-reached")
+                raise no_more_rooms()
             chat.rooms[room.id] = room
             chat.messages[room.id] = {}
-            if once is not None:
-                chat.keys[room.user_id, once.key] = (once, room.created_at, room)
+            chat.keys.keep(room.user_id, once, room, room.created_at)
             return room, False
 
     def page(

@@ -6,9 +6,18 @@ from datetime import datetime
 from uuid import UUID
 
 from adapters.memory.chat import MemoryChat, of_plan
-from gemini_core.errors import Conflict, LimitReached, NotFound
 from gemini_core.model.attachments import Attachment
-from gemini_core.model.chat import Chatroom, Message, Role, Sent, Status, day_ends
+from gemini_core.model.chat import (
+    Chatroom,
+    Message,
+    Role,
+    Sent,
+    Status,
+    already_final,
+    day_used_up,
+    no_message,
+    under_way,
+)
 from gemini_core.model.ids import ChatroomId, JobId, MessageId, UserId, unix_ms, uuid7_of_ms
 from gemini_core.model.jobs import NewJob
 from gemini_core.model.requests import Once, Page
@@ -34,7 +43,7 @@ class MemoryMessages:
     ) -> Sent:
         chat = self.chat
         with chat.store.lock:
-            if (first := chat.first(author, once, now)) is not None:
+            if (first := chat.keys.first(author, once, now)) is not None:
                 sent: Sent = replace(first, replayed=True)
                 return sent
             owned = chat.room(author, room)
@@ -56,7 +65,7 @@ class MemoryMessages:
         chat = self.chat
         with chat.store.lock:
             owned = chat.room(author, room)
-            if (first := chat.first(author, once, now)) is not None:
+            if (first := chat.keys.first(author, once, now)) is not None:
                 sent: Sent = replace(first, replayed=True)
                 return sent
             found = chat.message(author, room, message)
@@ -71,15 +80,15 @@ class MemoryMessages:
 
     def _to_edit(self, message: Message) -> Message:
         if message.role is not Role.USER:
-            raise NotFound("There is no such message.")
-        return _current(message)
+            raise no_message()
+        return message.current()
 
     def _to_answer(self, message: Message) -> Message:
         messages = self.chat.messages[message.chatroom_id]
-        said = _current(messages[message.reply_to or message.id])
+        said = messages[message.reply_to or message.id].current()
         replies = [other for other in messages.values() if other.reply_to == said.id and not other.superseded]
         if any(not reply.status.final for reply in replies):
-            raise Conflict("The reply to this message is still under way.", code="reply-under-way")
+            raise under_way()
         return said
 
     def _said(self, room: Chatroom, content: str, attachments: tuple[Attachment, ...], now: datetime) -> Message:
@@ -116,8 +125,7 @@ class MemoryMessages:
         limit, stoppable = of_plan(limits, chat.plan_of(author, now)), self._stoppable(room.id, superseding)
         used, back = chat.used.get(day, 0), sum(chat.units.get(reply) == now.date() for reply in stoppable)
         if used - back >= limit:
-            detail = f"Your plan allows {limit} messages a day."
-            raise LimitReached(detail, limit=limit, used=used, resets_at=day_ends(now))
+            raise day_used_up(limit, used, now)
         gone = self._supersede(room, superseding, stoppable, now)
         reply = said.promised(self._id(room, now, Role.MODEL), at=now)
         chat.last_ms[room.id] = reply.id.int >> 80
@@ -128,8 +136,7 @@ class MemoryMessages:
         chat.units[reply.id] = now.date()
         chat.jobs.add(NewJob(id=JobId(reply.id), kind="reply", lane=room.id, request_id=request_id))
         sent = Sent(message=said, reply=reply, limit=limit, used=chat.used[day], stopped=stoppable)
-        if once is not None:
-            chat.keys[author, once.key] = (once, now, replace(sent, stopped=()))
+        chat.keys.keep(author, once, replace(sent, stopped=()), now)
         return sent
 
     def _stoppable(self, room: ChatroomId, superseding: MessageId | None) -> tuple[MessageId, ...]:
@@ -197,9 +204,9 @@ class MemoryMessages:
         with chat.store.lock:
             message = chat.message(author, room, reply)
             if message.role is not Role.MODEL:
-                raise NotFound("There is no such message.")
+                raise no_message()
             if message.status.final:
-                raise Conflict("This reply is final already.", code="already-final")
+                raise already_final()
             job = JobId(reply)
             if chat.jobs.leased(job):
                 chat.jobs.ask_to_stop(job)
@@ -208,9 +215,3 @@ class MemoryMessages:
             chat.give_back(reply, author)
             chat.messages[room][reply] = replace(message, status=Status.CANCELLED, completed_at=now)
             return chat.messages[room][reply], chat.jobs.next_in_lane(room, job)
-
-
-def _current(message: Message) -> Message:
-    if message.superseded:
-        raise Conflict("This message is no part of the conversation any more.", code="superseded")
-    return message

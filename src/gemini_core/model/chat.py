@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
 
+from gemini_core.errors import Conflict, LimitReached, NotFound
 from gemini_core.model.attachments import Attachment
 from gemini_core.model.ids import ChatroomId, MessageId, UserId
 
@@ -107,6 +108,12 @@ class Message:
             reply_to=self.id,
         )
 
+    def current(self) -> "Message":
+        """Itself. Raises `Conflict` (`superseded`) where nothing can go on from it."""
+        if self.superseded:
+            raise Conflict("This message is no part of the conversation any more.", code="superseded")
+        return self
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoomChange:
@@ -158,6 +165,36 @@ class Sent:
     used: int
     replayed: bool = False
     stopped: tuple[MessageId, ...] = ()
+
+
+def no_room() -> NotFound:
+    """There is none, or it is somebody else's."""
+    return NotFound("There is no such chatroom.")
+
+
+def no_message() -> NotFound:
+    """There is none, or it is somebody else's."""
+    return NotFound("There is no such message.")
+
+
+def no_more_rooms() -> Conflict:
+    """The plan's rooms are all taken."""
+    return Conflict("Your plan has no room for another chatroom.", code="room-limit-reached")
+
+
+def under_way() -> Conflict:
+    """There can be another reply when this one is final."""
+    return Conflict("The reply to this message is still under way.", code="reply-under-way")
+
+
+def already_final() -> Conflict:
+    """There is nothing to stop."""
+    return Conflict("This reply is final already.", code="already-final")
+
+
+def day_used_up(limit: int, used: int, at: datetime) -> LimitReached:
+    """The UTC day of this instant has no unit left."""
+    return LimitReached(f"Your plan allows {limit} messages a day.", limit=limit, used=used, resets_at=day_ends(at))
 
 
 def day_ends(at: datetime) -> datetime:

@@ -44,8 +44,8 @@ class MemoryCheckouts:
             if stored.session_id is None:
                 stored = replace(stored, session_id=session.id, url=session.url, expires_at=session.expires_at)
                 billing.checkouts[checkout.id] = stored
-            if once is not None and first is None:
-                billing.keys[user, once.key] = (once, now, checkout.id)
+            if first is None:
+                billing.keys.keep(user, once, checkout.id, now)
             return Begun(checkout=first or stored, customer=card.customer, replayed=first is not None)
 
     def close(self, checkout_id: CheckoutId) -> None:

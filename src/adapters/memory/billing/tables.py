@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from adapters.memory.jobs import MemoryJobs
+from adapters.memory.once import MemoryKeys
 from adapters.memory.store import MemoryStore
 from gemini_core.errors import NotFound
 from gemini_core.model.billing.checkouts import Checkout, CheckoutId, Customer
@@ -15,7 +16,7 @@ from gemini_core.model.billing.ledger import BillingRecord, Flag
 from gemini_core.model.billing.subscriptions import Grant, GrantId, Standing, Subscription, Terms, plan_for
 from gemini_core.model.events import Audience, subscription_changed
 from gemini_core.model.ids import JobId, UserId
-from gemini_core.model.requests import KEY_LIVES, Once, key_reused
+from gemini_core.model.requests import Once
 from gemini_core.ports.accounts.operating import AuditLog
 
 
@@ -58,7 +59,7 @@ class MemoryBilling:
     grants: dict[GrantId, Grant] = field(default_factory=dict)
     events: dict[str, EventRecord] = field(default_factory=dict)
     seen_by: dict[str, int] = field(default_factory=dict)
-    keys: dict[tuple[UserId, str], tuple[Once, datetime, CheckoutId]] = field(default_factory=dict)
+    keys: MemoryKeys[CheckoutId] = field(default_factory=MemoryKeys)
     read_up_to: datetime | None = None
 
     def __post_init__(self) -> None:
@@ -88,14 +89,8 @@ class MemoryBilling:
 
     def first(self, user: UserId, once: Once | None, now: datetime) -> Checkout | None:
         """What a key stands for. Raises `Invalid` if that is another request."""
-        if once is None or (user, once.key) not in self.keys:
-            return None
-        kept, at, checkout = self.keys[user, once.key]
-        if at + KEY_LIVES <= now:
-            return None
-        if kept.fingerprint != once.fingerprint:
-            raise key_reused()
-        return self.checkouts[checkout]
+        checkout = self.keys.first(user, once, now)
+        return None if checkout is None else self.checkouts[checkout]
 
     def settle(self, user: UserId, terms: Terms, now: datetime) -> Standing:
         """Write the plan that follows from what is stored."""
@@ -158,4 +153,4 @@ class MemoryBilling:
         self.checkouts = {key: each for key, each in self.checkouts.items() if key not in gone}
         self.closed -= gone
         self.grants = {key: each for key, each in self.grants.items() if each.user_id != user}
-        self.keys = {key: each for key, each in self.keys.items() if key[0] != user}
+        self.keys.erase(user)

@@ -9,23 +9,13 @@ from uuid import UUID
 from sqlalchemy import CompoundSelect, Engine, Select, bindparam, select, text, union_all, update
 
 from adapters.persistence.chat.redoing import redo
-from adapters.persistence.chat.rows import (
-    GIVE_BACK,
-    MESSAGE,
-    MESSAGE_COLUMNS,
-    OWN_ROOM,
-    ROOM,
-    message_of,
-    no_message,
-    no_room,
-)
+from adapters.persistence.chat.rows import GIVE_BACK, MESSAGE, MESSAGE_COLUMNS, OWN_ROOM, ROOM, message_of
 from adapters.persistence.chat.sending import Sending
 from adapters.persistence.engine import statement, transaction
 from adapters.persistence.jobs import next_in_lane
 from adapters.persistence.tables import messages
-from gemini_core.errors import Conflict
 from gemini_core.model.attachments import Attachment
-from gemini_core.model.chat import Message, Role, Sent
+from gemini_core.model.chat import Message, Role, Sent, already_final, no_message, no_room
 from gemini_core.model.ids import ChatroomId, JobId, MessageId, UserId
 from gemini_core.model.requests import Once, Page
 
@@ -149,7 +139,7 @@ class SqlMessages:
                 raise no_message()
             job = connection.execute(LOCK_JOB, key).one_or_none()
             if job is None:
-                raise Conflict("This reply is final already.", code="already-final")
+                raise already_final()
             nudge: list[JobId] = []
             if job.leased:
                 connection.execute(TELL_WORKER, key)

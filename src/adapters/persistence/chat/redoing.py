@@ -9,13 +9,12 @@ from sqlalchemy import Connection, Engine, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.types import Uuid
 
-from adapters.persistence.chat.rows import GIVE_BACK, MESSAGE, files_of, message_of, no_message, no_room
-from adapters.persistence.chat.sending import id_tails, limit_reached
+from adapters.persistence.chat.rows import GIVE_BACK, MESSAGE, files_of, message_of
+from adapters.persistence.chat.sending import id_tails
 from adapters.persistence.engine import transaction
 from adapters.persistence.once import first_outcome, take_key
 from adapters.persistence.tables import PLAN
-from gemini_core.errors import Conflict
-from gemini_core.model.chat import Message, Role, Sent, Status
+from gemini_core.model.chat import Message, Role, Sent, Status, day_used_up, no_message, no_room, under_way
 from gemini_core.model.ids import ChatroomId, MessageId, UserId, unix_ms
 from gemini_core.model.requests import Once, key_reused
 
@@ -126,12 +125,12 @@ class _Redo:
     def to_edit(self, message: Message) -> Message:
         if message.role is not Role.USER:
             raise no_message()
-        return _current(message)
+        return message.current()
 
     def to_answer(self, message: Message) -> Message:
-        said = _current(message if message.reply_to is None else self.found(message.reply_to))
+        said = (message if message.reply_to is None else self.found(message.reply_to)).current()
         if self.connection.execute(UNDER_WAY, {"room": self.room, "said": said.id}).one_or_none() is not None:
-            raise Conflict("The reply to this message is still under way.", code="reply-under-way")
+            raise under_way()
         return said
 
     def supersede(self, after: UUID) -> tuple[tuple[MessageId, ...], int]:
@@ -152,7 +151,7 @@ class _Redo:
         values = {"author": self.author, "day": self.now.date(), "allowed": allowed}
         used: int | None = self.connection.execute(RESERVE, values).scalar_one_or_none()
         if used is None:
-            raise limit_reached(allowed, allowed, self.now)
+            raise day_used_up(allowed, allowed, self.now)
         return used
 
     def say(self, id: UUID, content: str, instead_of: Message) -> Message:
@@ -214,9 +213,3 @@ class _Redo:
         if not take_key(self.connection, self.author, once, outcome, self.now):
             # Somebody used it for another room at this very instant, so for another request.
             raise key_reused()
-
-
-def _current(message: Message) -> Message:
-    if message.superseded:
-        raise Conflict("This message is no part of the conversation any more.", code="superseded")
-    return message

@@ -7,13 +7,13 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, bindparam, select, text, tuple_, update
 
-from adapters.persistence.chat.rows import ROOM, ROOM_COLUMNS, no_room, room_of
+from adapters.persistence.chat.rows import ROOM, ROOM_COLUMNS, room_of
 from adapters.persistence.engine import statement, transaction
 from adapters.persistence.jobs import insert_job
 from adapters.persistence.once import first_outcome, take_key
 from adapters.persistence.tables import PLAN, chatrooms
-from gemini_core.errors import Conflict, NotFound
-from gemini_core.model.chat import Chatroom, RoomChange
+from gemini_core.errors import NotFound
+from gemini_core.model.chat import Chatroom, RoomChange, no_more_rooms, no_room
 from gemini_core.model.ids import ChatroomId, UserId
 from gemini_core.model.jobs import NewJob
 from gemini_core.model.requests import Once, Page
@@ -94,7 +94,7 @@ class SqlRooms:
             "allowed": max_rooms.get(plan, max_rooms["basic"]),
         }
         if connection.execute(CREATE_ROOM, values).one_or_none() is None:
-            raise Conflict("Your plan has no room for another chatroom.", code="room-limit-reached")
+            raise no_more_rooms()
 
     def page(
         self, owner: UserId, *, archived: bool | None, limit: int, after: tuple[str, ...] | None

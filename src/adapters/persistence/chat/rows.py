@@ -6,7 +6,6 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, Select, bindparam, func, select, text
 
 from adapters.persistence.tables import chatrooms, messages
-from gemini_core.errors import NotFound
 from gemini_core.model.attachments import Attachment
 from gemini_core.model.chat import Chatroom, Message, ReplyError, Role, Status, Usage
 from gemini_core.model.ids import ChatroomId, MessageId
@@ -85,13 +84,3 @@ def attachments_of(files: list[dict[str, Any]] | None) -> tuple[Attachment, ...]
 def files_of(attachments: Sequence[Attachment]) -> list[dict[str, Any]] | None:
     """The column for what came with a message; None for nothing."""
     return [attachment.to_json() for attachment in attachments] or None
-
-
-def no_room() -> NotFound:
-    """There is none, or it is somebody else's."""
-    return NotFound("There is no such chatroom.")
-
-
-def no_message() -> NotFound:
-    """There is none, or it is somebody else's."""
-    return NotFound("There is no such message.")

@@ -9,14 +9,14 @@ from uuid import UUID
 from sqlalchemy import Engine, Row, TextClause, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from adapters.persistence.chat.rows import attachments_of, files_of, no_room
+from adapters.persistence.chat.rows import attachments_of, files_of
 from adapters.persistence.engine import RolledBack, statement
 from adapters.persistence.once import first_outcome
 from adapters.persistence.tables import PLAN
 from adapters.together import Together
 from gemini_core.errors import LimitReached, NotFound
 from gemini_core.model.attachments import Attachment
-from gemini_core.model.chat import Message, Role, Sent, Status, day_ends
+from gemini_core.model.chat import Message, Role, Sent, Status, day_used_up, no_room
 from gemini_core.model.ids import ChatroomId, MessageId, UserId, random_bits, unix_ms
 from gemini_core.model.requests import KEY_LIVES, Once
 
@@ -177,12 +177,7 @@ class Sending:
         with statement(self._engine) as connection:
             used = connection.execute(USED, {"user_id": author, "day": now.date()}).scalar() or 0
         # A unit may have come back since; the answer stays true for the instant of the refusal.
-        return limit_reached(row.allowed, max(used, row.allowed), now)
-
-
-def limit_reached(limit: int, used: int, now: datetime) -> LimitReached:
-    """The day of `now` has no unit left."""
-    return LimitReached(f"Your plan allows {limit} messages a day.", limit=limit, used=used, resets_at=day_ends(now))
+        return day_used_up(row.allowed, max(used, row.allowed), now)
 
 
 def id_tails() -> tuple[str, str]:
