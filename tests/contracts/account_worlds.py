@@ -1,11 +1,8 @@
 """The same repositories of accounts in memory and on PostgreSQL, ready to be examined."""
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from threading import Barrier
 from typing import TypeVar
 
 from sqlalchemy import Engine
@@ -26,7 +23,6 @@ from adapters.persistence.accounts.passwords import SqlPasswords
 from adapters.persistence.accounts.sessions import SqlSessions
 from adapters.persistence.accounts.users import SqlUsers
 from adapters.persistence.jobs import SqlJobs
-from gemini_core.errors import Failure
 from gemini_core.model.accounts.audit import AuditEvent
 from gemini_core.model.accounts.codes import (
     Attempt,
@@ -58,21 +54,6 @@ HERE = Client("192.0.2.1", "192.0.2.1", "browser")
 THERE = Client("198.51.100.7", "198.51.100.7", "another")
 RIGHT, WRONG = (b"r" * 32,), (b"w" * 32,)
 RING = SealRing(b"a root secret of thirty-two bytes or more")
-
-
-def at_once(times: int, deed: Callable[[int], T]) -> list[T | Failure]:
-    """The deed in so many threads at the same instant; failures are outcomes."""
-    barrier = Barrier(times)
-
-    def one(number: int) -> T | Failure:
-        barrier.wait()
-        try:
-            return deed(number)
-        except Failure as failure:
-            return failure
-
-    with ThreadPoolExecutor(times) as pool:
-        return list(pool.map(one, range(times)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,11 @@ from tests.contracts.account_worlds import (
     WRONG,
     AccountWorld,
     after,
-    at_once,
     caller,
     memory_world,
     postgres_world,
 )
+from tests.crowd import tried_at_once
 
 from gemini_core.errors import Unauthenticated
 from gemini_core.model.accounts.codes import ChallengeId, Opened, Outcome, Proven, Purpose, SignedIn, TooSoon
@@ -57,7 +57,7 @@ def test_the_right_code_after_too_many_wrong_ones_is_refused(world: AccountWorld
 def test_of_fifty_wrong_guesses_at_once_five_are_compared(world: AccountWorld) -> None:
     world.sign_up()
     challenge = world.sent()
-    assert at_once(50, lambda _: world.type_in(challenge, WRONG)) == [None] * 50
+    assert tried_at_once(50, lambda _: world.type_in(challenge, WRONG)) == [None] * 50
     assert sorted(event.detail["attempt"] for event in world.events("code.compared")) == [1, 2, 3, 4, 5]  # type: ignore[type-var]
     assert world.type_in(challenge) is None
 
@@ -65,7 +65,7 @@ def test_of_fifty_wrong_guesses_at_once_five_are_compared(world: AccountWorld) -
 def test_of_fifty_right_codes_at_once_one_opens_a_session(world: AccountWorld) -> None:
     world.sign_up()
     challenge = world.sent()
-    outcomes = at_once(50, lambda _: world.type_in(challenge))
+    outcomes = tried_at_once(50, lambda _: world.type_in(challenge))
     (winner,) = [outcome for outcome in outcomes if outcome is not None]
     assert isinstance(winner, SignedIn)
     assert len(world.sessions.live(winner.user.id, now=NOW)) == 1
@@ -108,7 +108,7 @@ def test_asking_is_the_same_for_a_number_nobody_knows(world: AccountWorld, numbe
 
 def test_of_fifty_asks_at_once_one_is_accepted(world: AccountWorld) -> None:
     world.sign_up()
-    outcomes = at_once(50, lambda _: world.ask())
+    outcomes = tried_at_once(50, lambda _: world.ask())
     assert len([outcome for outcome in outcomes if isinstance(outcome, Opened)]) == 1
 
 
@@ -147,7 +147,7 @@ def test_a_code_is_good_while_its_sender_takes_its_time(world: AccountWorld) -> 
 def test_a_code_is_prepared_once_however_many_workers_try(world: AccountWorld) -> None:
     world.sign_up()
     challenge = world.asked()
-    deliveries = at_once(50, lambda _: world.challenges.prepare(challenge, lambda _: RIGHT, now=NOW))
+    deliveries = tried_at_once(50, lambda _: world.challenges.prepare(challenge, lambda _: RIGHT, now=NOW))
     assert len([delivery for delivery in deliveries if delivery is not None]) == 1
 
 
@@ -255,10 +255,10 @@ def test_of_fifty_guesses_at_a_number_five_are_compared_and_of_fifty_right_ones_
 ) -> None:
     world.sign_up()
     world.sent()
-    assert at_once(50, lambda _: world.type_in(MOBILE, WRONG)) == [None] * 50
+    assert tried_at_once(50, lambda _: world.type_in(MOBILE, WRONG)) == [None] * 50
     assert len(world.events("code.compared")) == world.policy.attempts
     world.sent(now=after(600))
-    outcomes = at_once(50, lambda _: world.type_in(MOBILE, now=after(600)))
+    outcomes = tried_at_once(50, lambda _: world.type_in(MOBILE, now=after(600)))
     assert len([outcome for outcome in outcomes if isinstance(outcome, SignedIn)]) == 1
 
 
@@ -336,7 +336,7 @@ def test_two_first_proofs_of_a_number_at_once_make_one_account(world: AccountWor
     for client in clients:
         world.sign_up(by=client, name=client.ip)
         challenges.append(world.sent(by=client))
-    outcomes = at_once(50, lambda number: world.type_in(challenges[number], by=clients[number]))
+    outcomes = tried_at_once(50, lambda number: world.type_in(challenges[number], by=clients[number]))
     winners = [outcome for outcome in outcomes if isinstance(outcome, SignedIn)]
     assert len(winners) == 1
     assert winners[0].user.profile.name == winners[0].session.ip

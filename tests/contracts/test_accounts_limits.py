@@ -6,7 +6,8 @@ from datetime import timedelta
 
 import pytest
 from redis import Redis
-from tests.contracts.account_worlds import NOW, RING, after, at_once
+from tests.contracts.account_worlds import NOW, RING, after
+from tests.crowd import tried_at_once
 
 from adapters.memory.limits import MemoryLimits
 from adapters.redis.client import connect
@@ -70,11 +71,11 @@ def test_an_exact_rule_holds_in_every_window_and_says_when_there_is_room(limits:
 
 
 def test_of_fifty_demands_at_once_an_exact_rule_admits_its_number(limits: Limits) -> None:
-    assert admitted(at_once(50, lambda number: took(limits, f"{number}", THREE))) == 3
+    assert admitted(tried_at_once(50, lambda number: took(limits, f"{number}", THREE))) == 3
 
 
 def test_a_paced_rule_admits_a_burst_and_then_its_rate(limits: Limits) -> None:
-    assert admitted(at_once(50, lambda number: took(limits, "", PACED))) == 5
+    assert admitted(tried_at_once(50, lambda number: took(limits, "", PACED))) == 5
     full = took(limits, "", PACED).refused
     assert full is not None
     assert full.retry_after == timedelta(seconds=12)

@@ -12,11 +12,11 @@ from tests.contracts.account_worlds import (
     THERE,
     AccountWorld,
     after,
-    at_once,
     caller,
     memory_world,
     postgres_world,
 )
+from tests.crowd import tried_at_once
 
 from gemini_core.errors import Conflict, NotFound, Unauthenticated
 from gemini_core.model.accounts.codes import Purpose, SignedIn
@@ -36,7 +36,7 @@ def rotated(world: AccountWorld, signed_in: SignedIn, counter: int, seconds: flo
 
 def test_fifty_renewals_with_one_token_at_once_advance_once_and_agree(world: AccountWorld) -> None:
     owner = world.sign_in()
-    outcomes = at_once(50, lambda _: rotated(world, owner, 0))
+    outcomes = tried_at_once(50, lambda _: rotated(world, owner, 0))
     assert {outcome.counter for outcome in outcomes if isinstance(outcome, Session)} == {1}
     assert len({outcome.rotated_at for outcome in outcomes if isinstance(outcome, Session)}) == 1
     assert len(outcomes) == 50
@@ -85,7 +85,7 @@ def test_nothing_is_renewed_once_everything_has_ended(world: AccountWorld) -> No
             else:
                 rotated(world, owner, 0)
 
-        at_once(20, race)
+        tried_at_once(20, race)
         assert rotated(world, owner, 0) is None
         assert rotated(world, owner, 1) is None
         assert world.sessions.live(owner.user.id, now=NOW) == []
@@ -131,7 +131,7 @@ def test_a_new_password_ends_every_other_session_and_keeps_the_callers(world: Ac
 
 def test_a_password_is_changed_only_under_the_version_that_was_checked(world: AccountWorld) -> None:
     owner = world.sign_in()
-    outcomes = at_once(50, lambda _: world.change_password(caller(owner), version=1))
+    outcomes = tried_at_once(50, lambda _: world.change_password(caller(owner), version=1))
     assert len([outcome for outcome in outcomes if outcome is None]) == 1
 
 
@@ -157,7 +157,7 @@ def test_no_sign_in_under_the_former_password_survives_a_race_with_its_change(wo
             partial(world.type_in, challenge, by=client) for challenge, client in zip(challenges, clients, strict=True)
         ]
         deeds: list[Callable[[], object]] = [*sign_ins, partial(world.change_password, caller(owner), version=1)]
-        at_once(9, lambda index, deeds=deeds: deeds[index]())  # type: ignore[misc]
+        tried_at_once(9, lambda index, deeds=deeds: deeds[index]())  # type: ignore[misc]
         assert [session.id for session in world.sessions.live(owner.user.id, now=NOW)] == [owner.session.id]
 
 
@@ -166,7 +166,7 @@ def test_a_reset_sets_a_password_once_and_leaves_no_session(world: AccountWorld)
     challenge = world.sent(purpose=Purpose.RESET)
     world.type_in(challenge)
     assert world.passwords.of_reset(challenge, now=after(599)).id == owner.user.id
-    outcomes = at_once(50, lambda _: world.change_password(challenge, version=1))
+    outcomes = tried_at_once(50, lambda _: world.change_password(challenge, version=1))
     assert len([outcome for outcome in outcomes if outcome is None]) == 1
     assert world.sessions.live(owner.user.id, now=NOW) == []
     kept = world.passwords.of_number(NUMBER, HERE, None, now=NOW)

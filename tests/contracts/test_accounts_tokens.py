@@ -12,8 +12,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
-from tests.contracts.account_worlds import NOW, after, at_once
+from tests.contracts.account_worlds import NOW, after
 from tests.contracts.audit_logs import Pages, fill, pages
+from tests.crowd import tried_at_once
 
 from adapters.jwt.ring import FixedRing, Ring, StoredRing
 from adapters.jwt.tokens import JwtTokens
@@ -191,7 +192,7 @@ def states(kept: SigningKeys) -> list[KeyState]:
 
 
 def test_whoever_comes_first_makes_the_keys_and_all_use_the_same(kept: SigningKeys) -> None:
-    at_once(20, lambda _: ring(kept).current())
+    tried_at_once(20, lambda _: ring(kept).current())
     assert sorted(states(kept)) == [KeyState.ACTIVE, KeyState.NEXT]
     assert signing(ring(kept)).read(signing(ring(kept)).issue(CLAIMS), now=NOW) == CLAIMS
 
@@ -218,7 +219,7 @@ def test_a_key_signs_only_when_everybody_knows_it(kept: SigningKeys) -> None:
 
 def test_of_many_rotations_at_once_one_takes_place(kept: SigningKeys) -> None:
     ring(kept).current()
-    outcomes = at_once(20, lambda _: ring(kept).rotate(NOTE, now=after(60)))
+    outcomes = tried_at_once(20, lambda _: ring(kept).rotate(NOTE, now=after(60)))
     assert len([outcome for outcome in outcomes if not isinstance(outcome, Conflict)]) == 1
 
 

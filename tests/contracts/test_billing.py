@@ -1,18 +1,17 @@
 """The exam for what keeps checkouts, subscriptions, grants and events; sat by memory and by PostgreSQL."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from threading import Barrier
 from typing import TypeVar
 from uuid import uuid4
 
 import pytest
 from sqlalchemy.exc import IntegrityError
 from tests.contracts.billing_worlds import NOW, PRICE, TERMS, BillingWorld, memory_world, postgres_world
+from tests.crowd import at_once
 
 from gemini_core.errors import Conflict, Failure, Invalid, NotFound
-from gemini_core.model.billing.checkouts import ANSWER_LIFE, AlreadySubscribed, Begun
+from gemini_core.model.billing.checkouts import ANSWER_LIFE, AlreadySubscribed
 from gemini_core.model.billing.events import SYNC_JOB, Concern, EventState, Hint, Received, Subject
 from gemini_core.model.billing.ledger import BillingFilter
 from gemini_core.model.billing.subscriptions import Grant, GrantId, Standing, Subscription
@@ -27,21 +26,6 @@ DAY = timedelta(days=1)
 @pytest.fixture(params=["memory", "postgres"])
 def world(request: pytest.FixtureRequest) -> BillingWorld:
     return memory_world() if request.param == "memory" else postgres_world(request.getfixturevalue("engine"))
-
-
-def at_once(times: int, deed: Callable[[], T]) -> list[T | Failure]:
-    """The deed in so many threads at the same instant; failures are outcomes."""
-    barrier = Barrier(times)
-
-    def one(_: int) -> T | Failure:
-        barrier.wait()
-        try:
-            return deed()
-        except Failure as failure:
-            return failure
-
-    with ThreadPoolExecutor(times) as pool:
-        return list(pool.map(one, range(times)))
 
 
 def subscription(name: str = "sub_1", status: str = "active", *, price: str = PRICE, age: int = 1) -> Subscription:
@@ -77,7 +61,7 @@ def once(key: str = "key", **asked: str) -> Once:
 
 def test_twenty_attempts_at_once_are_one_checkout(world: BillingWorld) -> None:
     user = world.user()
-    begun = [each for each in at_once(20, lambda: world.begin(user)) if isinstance(each, Begun)]
+    begun = at_once(20, lambda _: world.begin(user))
     assert len(begun) == 20
     assert len({each.checkout.id for each in begun}) == 1
     assert begun[0].customer.id is None
@@ -157,7 +141,7 @@ def test_a_key_is_not_good_for_another_request(world: BillingWorld) -> None:
 def test_the_same_key_at_the_same_instant_has_one_first(world: BillingWorld) -> None:
     user = world.user()
     begun = world.begin(user, once=once())
-    answers = [each for each in at_once(20, lambda: world.opened(begun, once=once())) if isinstance(each, Begun)]
+    answers = at_once(20, lambda _: world.opened(begun, once=once()))
     assert len(answers) == 20
     assert [each.replayed for each in answers].count(False) == 1
     assert len({each.checkout.url for each in answers}) == 1
@@ -196,8 +180,8 @@ def test_a_look_that_began_earlier_never_wins(world: BillingWorld) -> None:
 
 def test_looks_at_the_same_instant_have_different_numbers(world: BillingWorld) -> None:
     user, _ = world.customer()
-    begun = at_once(20, lambda: world.subscriptions.begin_sync(user, now=NOW))
-    numbers = [each.number for each in begun if each is not None and not isinstance(each, Failure)]
+    begun = at_once(20, lambda _: world.subscriptions.begin_sync(user, now=NOW))
+    numbers = [each.number for each in begun if each is not None]
     assert sorted(numbers) == list(range(1, 21))
 
 
@@ -206,7 +190,7 @@ def test_of_looks_applied_at_the_same_instant_the_last_begun_stays(world: Billin
     looks = [world.subscriptions.begin_sync(user, now=NOW) for _ in range(10)]
     last = looks[-1]
 
-    def apply() -> None:
+    def apply(_: int) -> None:
         look = looks.pop()
         assert look is not None
         found = [subscription()] if look is last else [subscription(status="canceled")]
@@ -317,7 +301,7 @@ def test_grants_and_looks_at_the_same_instant_both_count(world: BillingWorld) ->
             lambda u=user: give(world, u),
             lambda b=begun, c=cancelled: world.subscriptions.apply(b, c, TERMS, now=NOW),
         ]
-        at_once(2, lambda d=deeds: d.pop()())  # type: ignore[misc]
+        at_once(2, lambda _, d=deeds: d.pop()())  # type: ignore[misc]
         assert world.plan(user) == Standing("pro")
 
 
@@ -374,7 +358,7 @@ def test_an_act_that_cannot_be_noted_is_not_done(world: BillingWorld, act: str) 
 def test_fifty_copies_of_an_event_promise_one_look(world: BillingWorld) -> None:
     _, customer = world.customer()
     event = hint(customer)
-    answers = [each for each in at_once(50, lambda: world.events.receive(event, now=NOW)) if isinstance(each, Received)]
+    answers = at_once(50, lambda _: world.events.receive(event, now=NOW))
     assert len(answers) == 50
     assert len([each for each in answers if each.job]) == 1
     assert len(world.jobs.list_jobs(state=None, kind=SYNC_JOB, limit=100, after=None).items) == 1
@@ -432,11 +416,10 @@ def test_redeliveries_and_looks_at_the_same_instant_do_not_block_each_other(worl
             lambda: world.subscriptions.begin_sync(user, now=NOW),
         ]
 
-    def next_one() -> object:
-        deed = deeds.pop()
-        return deed()
+    def next_one(number: int) -> object:
+        return deeds[number]()
 
-    assert [each for each in at_once(len(deeds), next_one) if isinstance(each, Failure)] == []
+    at_once(len(deeds), next_one)
     sync(world, user)
     assert {world.events.show(event.event_id).state for event in events} == {EventState.DONE}
 

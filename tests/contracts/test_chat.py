@@ -1,17 +1,15 @@
 """The exam for what keeps rooms, messages and replies; sat by memory and by PostgreSQL."""
 
 from collections import Counter
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
-from threading import Barrier
 from typing import TypeVar
 
 import pytest
 from tests.contracts.chat_worlds import LIMITS, NOW, ChatWorld, memory_world, postgres_world
+from tests.crowd import tried_at_once
 
-from gemini_core.errors import Conflict, Failure, Invalid, LimitReached, NotFound
+from gemini_core.errors import Conflict, Invalid, LimitReached, NotFound
 from gemini_core.model.chat import Message, ReplyError, Role, RoomChange, Sent, Status, Usage, day_ends
 from gemini_core.model.ids import ChatroomId, JobId, MessageId, UserId, uuid7
 from gemini_core.model.jobs import Lease
@@ -27,21 +25,6 @@ FAILED = Answer(status=Status.FAILED, error=ReplyError("overloaded", "Too busy."
 @pytest.fixture(params=["memory", "postgres"])
 def world(request: pytest.FixtureRequest) -> ChatWorld:
     return memory_world() if request.param == "memory" else postgres_world(request.getfixturevalue("engine"))
-
-
-def at_once(times: int, deed: Callable[[int], T]) -> list[T | Failure]:
-    """The deed in so many threads at the same instant; failures are outcomes."""
-    barrier = Barrier(times)
-
-    def one(number: int) -> T | Failure:
-        barrier.wait()
-        try:
-            return deed(number)
-        except Failure as failure:
-            return failure
-
-    with ThreadPoolExecutor(times) as pool:
-        return list(pool.map(one, range(times)))
 
 
 def send(world: ChatWorld, author: UserId, room: ChatroomId, content: str = "hello", once: Once | None = None) -> Sent:
@@ -101,7 +84,7 @@ def test_a_strangers_room_is_not_found_and_nothing_is_stored_or_counted(world: C
 def test_of_50_messages_at_the_same_instant_exactly_the_limit_is_accepted(world: ChatWorld) -> None:
     author = world.user()
     rooms = [world.room(author).id for _ in range(3)]
-    outcomes = at_once(50, lambda number: send(world, author, rooms[number % 3]))
+    outcomes = tried_at_once(50, lambda number: send(world, author, rooms[number % 3]))
     accepted = [outcome for outcome in outcomes if isinstance(outcome, Sent)]
     refused = [outcome for outcome in outcomes if isinstance(outcome, LimitReached)]
     assert (len(accepted), len(refused), used(world, author)) == (5, 45, 5)
@@ -137,7 +120,7 @@ def test_the_order_of_ids_in_a_room_is_the_order_of_acceptance_whatever_the_cloc
 def test_50_messages_at_once_in_one_room_keep_every_question_beside_its_reply(world: ChatWorld) -> None:
     author = world.user("pro")
     room = world.room(author)
-    at_once(50, lambda number: send(world, author, room.id, f"q{number}"))
+    tried_at_once(50, lambda number: send(world, author, room.id, f"q{number}"))
     stored = all_messages(world, author, room.id)
     assert len(stored) == 100
     for said, reply in zip(stored[::2], stored[1::2], strict=True):
@@ -152,7 +135,7 @@ def test_50_sends_with_one_key_at_the_same_instant_are_one_message(world: ChatWo
     author = world.user()
     room = world.room(author)
     once = Once("key", b"f" * 32)
-    outcomes = at_once(50, lambda _: send(world, author, room.id, once=once))
+    outcomes = tried_at_once(50, lambda _: send(world, author, room.id, once=once))
     answers = [outcome for outcome in outcomes if isinstance(outcome, Sent)]
     assert len(answers) == 50
     assert Counter(sent.replayed for sent in answers) == {False: 1, True: 49}
@@ -212,7 +195,7 @@ def test_50_rooms_with_one_key_at_the_same_instant_are_one_room(world: ChatWorld
         room = replace(wanted, id=ChatroomId(uuid7(NOW)))
         return world.rooms.create(room, max_rooms={"basic": 10}, once=once)
 
-    outcomes = [outcome for outcome in at_once(50, create) if isinstance(outcome, tuple)]
+    outcomes = [outcome for outcome in tried_at_once(50, create) if isinstance(outcome, tuple)]
     assert Counter(replayed for _, replayed in outcomes) == {False: 1, True: 49}
     assert len({room for room, _ in outcomes}) == 1
     assert len(world.rooms.page(owner, archived=None, limit=100, after=None).items) == 2
@@ -226,7 +209,7 @@ def test_the_plan_bounds_the_rooms_also_at_the_same_instant(world: ChatWorld) ->
         room = replace(wanted, id=ChatroomId(uuid7(NOW)))
         return world.rooms.create(room, max_rooms={"basic": 10}, once=None)
 
-    outcomes = at_once(30, create)
+    outcomes = tried_at_once(30, create)
     assert sum(isinstance(outcome, tuple) for outcome in outcomes) == 9
     assert {outcome.code for outcome in outcomes if isinstance(outcome, Conflict)} == {"room-limit-reached"}
 
@@ -237,7 +220,7 @@ def test_the_plan_bounds_the_rooms_also_at_the_same_instant(world: ChatWorld) ->
 def test_of_50_workers_one_gets_the_job(world: ChatWorld) -> None:
     author = world.user()
     sent = send(world, author, world.room(author).id)
-    leases = at_once(50, lambda _: world.jobs.claim(JobId(sent.reply.id), lease_for=LEASE, now=NOW))
+    leases = tried_at_once(50, lambda _: world.jobs.claim(JobId(sent.reply.id), lease_for=LEASE, now=NOW))
     assert sum(lease is not None for lease in leases) == 1
 
 
@@ -247,7 +230,7 @@ def test_a_reply_is_final_once_and_its_job_is_gone(world: ChatWorld) -> None:
     sent = send(world, author, room.id)
     lease = claim(world, sent)
     assert world.replies.begin(lease, history=10, reach=10_000) is not None
-    outcomes = at_once(50, lambda _: world.replies.finish(lease, DONE, now=NOW))
+    outcomes = tried_at_once(50, lambda _: world.replies.finish(lease, DONE, now=NOW))
     assert sum(outcome is not None for outcome in outcomes) == 1
     reply = world.messages.show(author, room.id, sent.reply.id)
     assert (reply.status, reply.content, reply.usage, reply.model) == (
@@ -278,7 +261,7 @@ def test_a_failed_reply_gives_its_unit_back_exactly_once_to_its_own_day(world: C
         send(world, author, world.room(author).id)
     sent = send(world, author, room.id)
     lease = claim(world, sent)
-    at_once(20, lambda _: world.replies.finish(lease, FAILED, now=day_ends(NOW)))
+    tried_at_once(20, lambda _: world.replies.finish(lease, FAILED, now=day_ends(NOW)))
     assert used(world, author) == 2
     reply = world.messages.show(author, room.id, sent.reply.id)
     assert (reply.status, reply.error) == (Status.FAILED, FAILED.error)
@@ -337,7 +320,7 @@ def test_a_call_counts_once_with_its_latest_figures_however_often_and_late_they_
     first = call(user, Usage(7, 1))
     later = replace(first, usage=Usage(7, 9))
     world.usage.record([first, call(user, Usage(1, 1))])
-    at_once(20, lambda number: world.usage.record([later if number % 2 else first]))
+    tried_at_once(20, lambda number: world.usage.record([later if number % 2 else first]))
     assert world.usage.tokens(user, today=day, since=day).today == Usage(8, 10)
 
 
@@ -402,7 +385,7 @@ def test_cancel_racing_finish_leaves_one_final_status_and_an_exact_count(world: 
                 return world.messages.cancel(author, room.id, sent.reply.id, now=NOW)
             return world.replies.finish(lease, DONE, now=NOW)
 
-        at_once(6, race)
+        tried_at_once(6, race)
         cancelled += world.messages.show(author, room.id, sent.reply.id).status is Status.CANCELLED
     assert used(world, author) == 10 - cancelled
 
@@ -439,7 +422,7 @@ def test_a_room_deleted_while_its_reply_is_finished_leaves_no_error_and_no_job(w
             else:
                 world.replies.finish(lease, DONE, now=NOW)
 
-        assert at_once(2, race) == [None, None]
+        assert tried_at_once(2, race) == [None, None]
     assert world.jobs.list_jobs(state=None, kind=None, limit=10, after=None).items == ()
 
 
@@ -490,7 +473,7 @@ def test_messages_are_paged_forwards_and_backwards_with_nothing_twice(world: Cha
 
 def test_50_authors_at_the_same_instant_get_what_each_of_them_sent(world: ChatWorld) -> None:
     rooms = [world.room(world.user()) for _ in range(50)]
-    outcomes = at_once(50, lambda n: send(world, rooms[n].user_id, rooms[n].id, f"from {n}"))
+    outcomes = tried_at_once(50, lambda n: send(world, rooms[n].user_id, rooms[n].id, f"from {n}"))
     for number, (room, outcome) in enumerate(zip(rooms, outcomes, strict=True)):
         assert isinstance(outcome, Sent)
         assert (outcome.message.chatroom_id, outcome.message.content, outcome.used) == (room.id, f"from {number}", 1)
@@ -511,6 +494,6 @@ def test_in_a_crowd_everybody_is_answered_for_themselves(world: ChatWorld) -> No
             return send(world, full[number - 5].user_id, fine[0].id)
         return send(world, fine[number - 10].user_id, fine[number - 10].id)
 
-    outcomes = [type(outcome) for outcome in at_once(30, deed)]
+    outcomes = [type(outcome) for outcome in tried_at_once(30, deed)]
     assert outcomes == [LimitReached] * 5 + [NotFound] * 5 + [Sent] * 20
     assert [used(world, room.user_id) for room in full] == [5] * 5

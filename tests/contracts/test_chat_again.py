@@ -6,7 +6,8 @@ from uuid import uuid4
 
 import pytest
 from tests.contracts.chat_worlds import LIMITS, NOW, ChatWorld, memory_world, postgres_world
-from tests.contracts.test_chat import DONE, FAILED, LEASE, at_once, claim, send, used
+from tests.contracts.test_chat import DONE, FAILED, LEASE, claim, send, used
+from tests.crowd import tried_at_once
 
 from gemini_core.errors import Conflict, Invalid, LimitReached, NotFound
 from gemini_core.model.attachments import Attachment
@@ -197,7 +198,7 @@ def test_of_30_at_the_same_instant_one_goes_on_and_the_count_is_exact(world: Cha
     author = world.user("pro")
     room = world.room(author)
     sent = answered(world, author, room)
-    outcomes = at_once(30, lambda _: redo(world, author, sent.reply))
+    outcomes = tried_at_once(30, lambda _: redo(world, author, sent.reply))
     assert Counter(type(outcome) for outcome in outcomes) == {Sent: 1, Conflict: 29}
     assert used(world, author) == 2
     assert len(conversation(world, author, room)) == 2
@@ -223,7 +224,7 @@ def test_edits_sends_finishes_and_cancels_at_once_leave_a_whole_conversation(wor
                 case _:
                     return world.replies.finish(lease, DONE, now=NOW)
 
-        at_once(12, race)
+        tried_at_once(12, race)
         present = world.messages.page(author, room.id, limit=1000).items
         for said, reply in zip(present[::2], present[1::2], strict=True):
             assert reply.reply_to == said.id
@@ -240,7 +241,7 @@ def test_50_with_one_key_at_the_same_instant_have_one_effect(world: ChatWorld) -
         def go(_: int, named: Message = named, content: str | None = content, once: Once = once) -> Sent:
             return redo(world, author, named, content, once)
 
-        answers = [outcome for outcome in at_once(50, go) if isinstance(outcome, Sent)]
+        answers = [outcome for outcome in tried_at_once(50, go) if isinstance(outcome, Sent)]
         assert Counter(answer.replayed for answer in answers) == {False: 1, True: 49}
         assert len({answer.reply for answer in answers}) == 1
         assert len({answer.message for answer in answers}) == 1

@@ -5,7 +5,8 @@ from datetime import timedelta
 
 import pytest
 from tests.contracts.chat_worlds import LIMITS, NOW, ChatWorld, memory_world, postgres_world
-from tests.contracts.test_chat import DONE, FAILED, LEASE, at_once, claim, send
+from tests.contracts.test_chat import DONE, FAILED, LEASE, claim, send
+from tests.crowd import tried_at_once
 
 from gemini_core.model.chat import Chatroom, RoomChange, Sent
 from gemini_core.model.ids import ChatroomId, JobId, MessageId, UserId, uuid7
@@ -72,7 +73,7 @@ def test_a_title_is_made_from_the_first_complete_exchange_and_set_once(world: Ch
     assert (exchange.said, exchange.reply, exchange.room.id) == ("second", "Two.", room.id)
     before = world.rooms.show(author, room.id)
     lease = to_title(world, room.id)
-    owners = at_once(10, lambda _: world.notes.set_title(lease, room.id, "Numbers"))
+    owners = tried_at_once(10, lambda _: world.notes.set_title(lease, room.id, "Numbers"))
     assert [owner for owner in owners if owner is not None] == [author]
     assert world.rooms.show(author, room.id) == replace(before, title="Numbers")
     assert world.notes.exchange(room.id) is None
@@ -186,7 +187,7 @@ def test_an_edit_racing_a_summary_leaves_none_of_what_is_superseded(world: ChatW
                 return world.notes.keep_summary(lease, room.id, sent.reply.id, "To one.", now=NOW)
             return world.messages.redo(author, room.id, sent.message.id, "eins", limits=LIMITS, now=NOW)
 
-        again = next(outcome for outcome in at_once(2, race) if isinstance(outcome, Sent))
+        again = next(outcome for outcome in tried_at_once(2, race) if isinstance(outcome, Sent))
         begun = world.replies.begin(claim(world, again), history=10, reach=1000)
         assert begun is not None
         assert (begun.summary, [turn.content for turn in begun.turns]) == ("", ["eins"])

@@ -1,17 +1,16 @@
 """The exam for whoever takes the money; sat by Stripe's adapter at the sandbox, and by the gateway without a vendor."""
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from threading import Barrier
 from typing import TypeVar
 
 import pytest
 from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
 from tests.contracts.audit_logs import fill
+from tests.crowd import at_once
 from tests.fakes.buyer import Buyer
 
 from adapters.local.stripe_sandbox.server import Sandbox
@@ -82,20 +81,9 @@ def world(request: pytest.FixtureRequest) -> Iterator[GatewayWorld]:
         stripe.close()
 
 
-def at_once(times: int, deed: Callable[[], T]) -> list[T]:
-    barrier = Barrier(times)
-
-    def one(_: int) -> T:
-        barrier.wait()
-        return deed()
-
-    with ThreadPoolExecutor(times) as pool:
-        return list(pool.map(one, range(times)))
-
-
 def test_the_same_checkout_gets_the_same_session_and_customer(world: GatewayWorld) -> None:
     asked, who = checkout(), customer()
-    sessions = at_once(20, lambda: world.gateway.open_checkout(asked, who))
+    sessions = at_once(20, lambda _: world.gateway.open_checkout(asked, who))
     assert len(set(sessions)) == 1
     assert sessions[0].url.startswith("http://127.0.0.1")
     assert sessions[0].expires_at is not None

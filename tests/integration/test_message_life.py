@@ -1,10 +1,9 @@
 """The life of a message, end to end: two API processes and a worker as shipped, real servers, Gemini over HTTP."""
 
 import secrets
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -12,6 +11,7 @@ from typing import TypeVar
 
 import httpx
 import pytest
+from tests.crowd import at_once
 from tests.fakes.gemini import (
     Play,
     answer,
@@ -81,18 +81,6 @@ def house() -> Iterator[House]:
     script = Script()
     with installation(script, **QUICK) as site, httpx.Client(timeout=60, limits=httpx.Limits()) as http:
         yield House(site, script, (site.api(), site.api()), site.worker(), http)
-
-
-def at_once(times: int, deed: Callable[[int], T]) -> list[T]:
-    """The deed in so many threads at the same instant."""
-    barrier = threading.Barrier(times)
-
-    def one(number: int) -> T:
-        barrier.wait()
-        return deed(number)
-
-    with ThreadPoolExecutor(times) as pool:
-        return list(pool.map(one, range(times)))
 
 
 def test_a_message_is_answered_and_read_by_waiting_and_by_streaming_at_any_process(house: House) -> None:

@@ -3,11 +3,10 @@
 import json
 import secrets
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
-from threading import Barrier
 from time import monotonic
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -16,6 +15,7 @@ import httpx
 import psycopg
 import pytest
 import redis
+from tests.crowd import at_once
 from tests.fakes.buyer import Buyer
 from tests.fakes.estate import SECRET, Estate, User, estate, eventually
 
@@ -48,17 +48,6 @@ def shop(running: Estate) -> Estate:
     with redis.Redis.from_url(running.environ["REDIS_URL"]) as client:
         client.flushall()
     return running
-
-
-def at_once(times: int, deed: Callable[[int], T]) -> list[T]:
-    barrier = Barrier(times)
-
-    def one(number: int) -> T:
-        barrier.wait()
-        return deed(number)
-
-    with ThreadPoolExecutor(times) as pool:
-        return list(pool.map(one, range(times)))
 
 
 def paid(shop: Estate) -> tuple[User, dict[str, Any]]:
