@@ -15,7 +15,7 @@ import psycopg
 from sqlalchemy import Engine
 
 from adapters.memory.attachments import MemoryAttachments
-from adapters.memory.chat import NoRoomListCache
+from adapters.memory.chat.rooms import NoRoomListCache
 from adapters.memory.replies import MemoryFeed
 from adapters.memory.store import SystemClock
 from adapters.persistence import engine as engines

@@ -6,12 +6,14 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Engine, insert
 
-from adapters.memory.chat import MemoryChat, MemoryRooms, MemoryUsage
+from adapters.memory.chat.messages import MemoryMessages
+from adapters.memory.chat.rooms import MemoryRooms
+from adapters.memory.chat.search import MemorySearch
+from adapters.memory.chat.tables import MemoryChat
+from adapters.memory.chat.usage import MemoryUsage
 from adapters.memory.jobs import MemoryJobs
-from adapters.memory.messages import MemoryMessages
 from adapters.memory.notes import MemoryNotes
 from adapters.memory.replies import MemoryReplies
-from adapters.memory.search import MemorySearch
 from adapters.memory.store import MemoryStore
 from adapters.persistence.chat.messages import SqlMessages
 from adapters.persistence.chat.rooms import SqlRooms

@@ -9,7 +9,7 @@ from redis import Redis
 from tests.contracts.account_worlds import NOW, RING, after
 from tests.crowd import tried_at_once
 
-from adapters.memory.limits import MemoryLimits
+from adapters.memory.accounts.limits import MemoryLimits
 from adapters.redis.client import connect
 from adapters.redis.limits import RedisLimits
 from gemini_core.errors import Failure

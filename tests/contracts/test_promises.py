@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from tests.contracts.chat_worlds import LIMITS, NOW, ChatWorld, memory_world, postgres_world
 
 from adapters.memory.attachments import MemoryAttachments
-from adapters.memory.chat import NoRoomListCache
+from adapters.memory.chat.rooms import NoRoomListCache
 from adapters.memory.store import SystemClock
 from gemini_core.model.billing.plans import Plans
 from gemini_core.model.events import NOBODY

@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from adapters.local.valkey import Valkey
-from adapters.memory.chat import NoRoomListCache
+from adapters.memory.chat.rooms import NoRoomListCache
 from adapters.redis.client import connect
 from adapters.redis.room_lists import RedisRoomLists
 from gemini_core.model.chat import Chatroom

@@ -7,7 +7,8 @@ from threading import Event, Timer
 
 import pytest
 
-from adapters.memory.chat import MemoryChat, MemoryUsage
+from adapters.memory.chat.tables import MemoryChat
+from adapters.memory.chat.usage import MemoryUsage
 from adapters.memory.jobs import MemoryJobs
 from adapters.memory.model import ScriptedModel
 from adapters.memory.store import MemoryStore, SystemClock

@@ -7,13 +7,15 @@ from threading import Thread
 from time import sleep
 
 from adapters.memory.attachments import MemoryAttachments
-from adapters.memory.chat import MemoryChat, MemoryRooms, MemoryUsage, NoRoomListCache
+from adapters.memory.chat.messages import MemoryMessages
+from adapters.memory.chat.rooms import MemoryRooms, NoRoomListCache
+from adapters.memory.chat.search import MemorySearch
+from adapters.memory.chat.tables import MemoryChat
+from adapters.memory.chat.usage import MemoryUsage
 from adapters.memory.jobs import MemoryJobs
-from adapters.memory.messages import MemoryMessages
 from adapters.memory.notes import MemoryNotes
 from adapters.memory.queue import MemoryQueue
 from adapters.memory.replies import MemoryFeed, MemoryReplies
-from adapters.memory.search import MemorySearch
 from adapters.memory.store import MemoryStore
 from gemini_core.core.chat import ChatPorts, ChatRules, ChatVerbs, chat_handlers, chat_verbs
 from gemini_core.core.events import EventPorts, EventRules, OnEvent, audience, event_handlers, listeners

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from adapters.memory.chat import MemoryChat, within
+from adapters.memory.chat.tables import MemoryChat, within
 from gemini_core.model.chat import Role, Status
 from gemini_core.model.ids import ChatroomId, JobId, MessageId, UserId
 from gemini_core.model.jobs import Lease, NewJob

@@ -6,7 +6,7 @@ from datetime import datetime
 from threading import Condition
 from uuid import UUID
 
-from adapters.memory.chat import MemoryChat, within
+from adapters.memory.chat.tables import MemoryChat, within
 from gemini_core.model.chat import Chatroom, Message, Status
 from gemini_core.model.ids import ChatroomId, JobId, MessageId, UserId
 from gemini_core.model.jobs import Lease, NewJob

@@ -10,7 +10,7 @@ from adapters.contacts.checker import ContactChecker
 from adapters.jwt.ring import FixedRing, StoredRing
 from adapters.jwt.tokens import JwtTokens
 from adapters.local.inbox import LocalInbox
-from adapters.memory.limits import MemoryLimits
+from adapters.memory.accounts.limits import MemoryLimits
 from adapters.persistence.accounts.audit import SqlAuditLog
 from adapters.persistence.accounts.challenges import SqlChallenges
 from adapters.persistence.accounts.keys import SqlSigningKeys

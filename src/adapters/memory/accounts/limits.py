@@ -14,8 +14,6 @@ SWEEP_EVERY = 10_000
 REMEMBERED = 100_000
 
 Log = dict[str, datetime]
-
-
 K = TypeVar("K")
 V = TypeVar("V")
 

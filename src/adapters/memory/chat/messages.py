@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from adapters.memory.chat import MemoryChat, of_plan
+from adapters.memory.chat.tables import MemoryChat, of_plan
 from gemini_core.model.attachments import Attachment
 from gemini_core.model.chat import (
     Chatroom,

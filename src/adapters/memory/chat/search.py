@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from adapters.memory.chat import MemoryChat
+from adapters.memory.chat.tables import MemoryChat
 from gemini_core.model.chat import Hit, Message
 from gemini_core.model.ids import UserId
 from gemini_core.model.requests import Page

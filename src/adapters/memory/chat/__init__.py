@@ -1,0 +1,1 @@
+"""Chat in the process: one module per port, on tables that they share."""
