@@ -52,8 +52,8 @@ class Examination:
         for text, final in self.finals().items():
             if final["status"] not in FINAL:
                 yield f"{text}: {final['status']}"
-        for (job,) in self.site.ask("SELECT id FROM jobs WHERE kind = 'reply'"):
-            yield f"job {job} is left"
+        for job, kind in self.site.ask("SELECT id, kind FROM jobs WHERE kind IN ('reply', 'title', 'summary')"):
+            yield f"job {job} ({kind}) is left"
 
     def miscounted(self) -> Iterator[str]:
         """Users whose counter is not the number of their replies that did not fail."""
@@ -71,8 +71,8 @@ class Examination:
                 found[self._job(record)].charged.append(record)
         for job, *figures in self.site.ask("SELECT job_id::text, prompt_tokens, output_tokens FROM model_calls"):
             found[job].recorded.append((figures[0], figures[1]))
-        for job, attempts in self._ended().items():
-            found[job].died = max(attempts) - len(attempts)
+        for (job, _), attempts in self._ended().items():
+            found[job].died += max(attempts) - len(attempts)
         return found
 
     def recoveries(self) -> Iterator[float]:
@@ -105,13 +105,16 @@ class Examination:
         reply = next(person.accepted[text]["reply"] for person in self.people if text in person.accepted)
         return reply["id"] if text == record.text else str(uuid5(UUID(reply["chatroom_id"]), TITLE_JOB))
 
-    def _ended(self) -> dict[str, set[int]]:
-        """The attempts of each job of which a worker has said that they are over."""
-        ended = defaultdict[str, set[int]](set)
+    def _ended(self) -> dict[tuple[str, str], set[int]]:
+        """The attempts of each job of which a worker has said that they are over.
+
+        A room's title may be promised by one request and, once that job is gone, by another: a job of its own.
+        """
+        ended = defaultdict[tuple[str, str], set[int]](set)
         for process in self.site.processes:
             for line in process.lines():
                 if line["event"] == "job":
-                    ended[line["job_id"]].add(line["attempt"])
+                    ended[line["job_id"], line["request_id"]].add(line["attempt"])
         return ended
 
 
