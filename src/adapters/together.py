@@ -38,16 +38,20 @@ class Together(Generic[Wish, Outcome]):
         if errand.leads:
             self._go()
         if isinstance(errand.outcome, Exception):
-            raise errand.outcome
+            # It may be raised in many threads: each begins with a trace of its own.
+            raise errand.outcome.with_traceback(None)
         return errand.outcome
 
     def _go(self) -> None:
         """One round trip for all who wait; then the first of those who came meanwhile is told to go."""
         with self._lock:
             errands, self._waiting = self._waiting[: self._at_most], self._waiting[self._at_most :]
-        outcomes: Sequence[Outcome | Exception] = [RuntimeError("Whoever went was stopped on the way.")] * len(errands)
+        lost = RuntimeError("Whoever went came back without an outcome for each.")
+        outcomes: Sequence[Outcome | Exception] = [lost] * len(errands)
         try:
-            outcomes = self._go_for([errand.wish for errand in errands])
+            answered = self._go_for([errand.wish for errand in errands])
+            if len(answered) == len(errands):
+                outcomes = answered
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the outcome for all of them
             outcomes = [error] * len(errands)
         finally:

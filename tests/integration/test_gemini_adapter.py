@@ -29,8 +29,6 @@ from gemini_core.model.replies import ModelFailure, Piece, Prompt, Timeouts, Tur
 MODEL = "gemini-3.8-flash"
 PATIENT = Timeouts(first=5, between=5, total=10)
 HASTY = Timeouts(first=0.25, between=0.25, total=0.6)
-# Seconds that a machine with much else to do may add to any promise.
-SLACK = 0.5
 
 
 def ask(text: str = "Hello", *, model: str = MODEL) -> Prompt:
@@ -265,7 +263,7 @@ def test_time_is_limited_however_the_provider_is_slow(fake: FakeGemini, client: 
     start = time.monotonic()
     problem = failure_of(client, timeouts=HASTY)
     assert problem.error.code == "timeout"
-    assert time.monotonic() - start < HASTY.total + SLACK
+    assert time.monotonic() - start < HASTY.total + 0.3
     assert fake.wait(lambda records: records[0].hung_up)
 
 
@@ -298,11 +296,11 @@ def test_a_stop_is_heeded_at_once_and_the_provider_sees_it(fake: FakeGemini, cli
         stop.set()
         stopped_at = time.monotonic()
         pieces = call.result(5)
-        assert time.monotonic() - stopped_at < 0.5 + SLACK
+        assert time.monotonic() - stopped_at < 0.5
     assert all(piece.finish_reason is None for piece in pieces)
     (record,) = fake.wait(lambda records: records[0].hung_up and records[0].finished is not None)
     assert record.finished is not None
-    assert record.finished - stopped_at < 0.5 + 2 * SLACK
+    assert record.finished - stopped_at < 1
 
 
 def test_who_waits_for_a_silent_provider_sleeps_and_is_woken_up_when_there_is_a_stop(

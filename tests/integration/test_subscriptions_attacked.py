@@ -369,7 +369,7 @@ def test_a_hanging_stripe_is_a_503_in_time_and_slows_nothing_else(shop: Estate) 
             asked = monotonic()
             assert send(shop, event(subscription)).status_code == 200
             assert shop.status(user)["plan"] == "pro"
-            assert monotonic() - asked < 3
+            assert monotonic() - asked < 1
         refused = [each.result() for each in buying]
         assert monotonic() - began < 13
     assert {answer.status_code for answer in refused} == {503}

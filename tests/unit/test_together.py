@@ -85,3 +85,10 @@ def test_who_is_alone_goes_alone() -> None:
     assert trips.went == [[1], [2], [3]]
     with pytest.raises(ValueError, match="not 6"):
         together.run(6)
+
+
+def test_a_trip_without_an_outcome_for_each_leaves_nobody_waiting() -> None:
+    together = Together[int, int](lambda wanted: [], at_most=100)
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="without an outcome"):
+            together.run(1)
