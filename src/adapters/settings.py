@@ -155,6 +155,7 @@ class Settings:
         given = _given(environment() if environ is None else environ)
         _refuse_misspelt(given)
         parsed = {f.name: _parsed(f, given[f.name.upper()]) for f in fields(cls) if f.name.upper() in given}
+        _refuse_unknown(parsed)
         _refuse_contradictions(parsed)
         if parsed.get("app_env") == "production":
             _refuse_unfit_for_production(parsed)
@@ -197,6 +198,24 @@ def _parsed(of: "Field[Any]", value: str) -> Any:
     except ValueError as error:
         shown = "" if of.metadata["secret"] else f", not {value!r}"
         raise SettingsError(f"{of.name.upper()} {error}{shown}.") from error
+
+
+def _refuse_unknown(given: Mapping[str, Any]) -> None:
+    """What only libraries know. They are slow to load, and are asked where there is something to ask."""
+    for name, codes in (
+        ("DEFAULT_REGION", {given.get("default_region", "")} - {""}),
+        ("SMS_COUNTRIES", set(given.get("sms_countries", ())) - {"*"}),
+    ):
+        if codes:
+            from adapters.contacts.checker import REGIONS  # noqa: PLC0415
+
+            for unknown in sorted(codes - REGIONS):
+                raise SettingsError(f"{name} must be made of countries with telephones, and {unknown} is none.")
+    if "broker_url" in given:
+        from adapters.queue.celery import is_known  # noqa: PLC0415
+
+        if not is_known(given["broker_url"]):
+            raise SettingsError("BROKER_URL must name a broker that Celery knows and whose packages are installed.")
 
 
 def _refuse_contradictions(given: dict[str, Any]) -> None:

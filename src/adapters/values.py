@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from adapters.standard_webhooks import PREFIX, key_of
 from gemini_core.model.billing.plans import BASIC, PRO, Plan, Plans
@@ -84,14 +84,30 @@ def url(*schemes: str, path: bool = True) -> Parser[str]:
     example = " or ".join(f"{scheme}://" for scheme in schemes) or "something://"
 
     def parse(value: str) -> str:
-        where = urlsplit(value)
+        where = _split(value)
         if not where.scheme or not (where.netloc or where.path) or (schemes and where.scheme not in schemes):
             raise ValueError(f"must be a URL that begins with {example}")
+        if schemes and not _has_a_proper_port(where):
+            raise ValueError("must be a URL whose port, if it has one, is a number up to 65535")
         if not path and (where.path.strip("/") or where.query or where.fragment):
             raise ValueError("must be a URL without a path")
         return value if where.query else value.rstrip("/")
 
     return parse
+
+
+def _split(value: str) -> SplitResult:
+    try:
+        return urlsplit(value)
+    except ValueError:
+        raise ValueError("must be a URL with a proper host") from None
+
+
+def _has_a_proper_port(where: SplitResult) -> bool:
+    try:
+        return where.port != 0
+    except ValueError:
+        return False
 
 
 def bucket(value: str) -> str:
@@ -103,8 +119,8 @@ def bucket(value: str) -> str:
 
 def endpoint(value: str) -> str:
     """Where something is posted to: kept to the letter, for a redirect would not be followed."""
-    where = urlsplit(value)
-    if where.scheme not in {"http", "https"} or not where.hostname or where.fragment:
+    where = _split(value)
+    if where.scheme not in {"http", "https"} or not where.hostname or where.fragment or not _has_a_proper_port(where):
         raise ValueError("must be a URL that begins with https:// or http://")
     return value
 

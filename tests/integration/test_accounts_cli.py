@@ -109,6 +109,7 @@ def test_keys_are_rotated_and_retired_in_good_time(run: Run, engine: Engine) -> 
         (("users", "list", "--limit", "0"), 2),
         (("users", "create", "+1900555"), 2),
         (("audit", "list", "--user", "nobody"), 2),
+        (("audit", "list", "--after", "9" * 20), 2),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_sentence(run: Run, words: tuple[str, ...], code: int) -> None:

@@ -128,6 +128,11 @@ def test_a_second_api_beside_the_first_finds_the_same_servers(dev: Dev) -> None:
             second.terminate()
 
 
+def test_what_is_set_counts_more_than_what_runs_beside(dev: Dev) -> None:
+    told = run("migrate", **dev.environ, DATABASE_URL="postgresql://u@127.0.0.1:1/elsewhere")
+    assert told == (1, "The database cannot be reached right now.")
+
+
 def run(command: str, **variables: str) -> tuple[int, str]:
     """Exit code and what was said, in one line."""
     done = subprocess.run(

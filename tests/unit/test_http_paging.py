@@ -53,10 +53,12 @@ def test_a_cursor_of_another_list_or_user_is_bad() -> None:
     assert (answer.status_code, answer.json["type"]) == (400, "/problems/bad-cursor")
 
 
-@pytest.mark.parametrize("cursor", ["", "x", "%FF", "a" * 5000, "null", "bm9wZQ", "%00", "=", "%D9%A1"])
+@pytest.mark.parametrize(
+    "cursor", ["", "x", "%FF", "a" * 5000, "null", "bm9wZQ", "bm9wZQ&cursor=bm9wZQ", "%00", "=", "%D9%A1"]
+)
 def test_a_cursor_that_is_none_is_bad(cursor: str) -> None:
-    assert get(f"cursor={cursor}").status_code in (400, 422)
-    assert get("cursor=bm9wZQ").json["type"] == "/problems/bad-cursor"
+    answer = get(f"cursor={cursor}")
+    assert (answer.status_code, answer.json["type"]) == (400, "/problems/bad-cursor")
 
 
 def test_a_cursor_with_any_character_changed_is_bad() -> None:

@@ -15,7 +15,7 @@ def audit() -> None:
 @audit.command("list")
 @click.option("--user", "who", default=None, metavar="WHO", help="Only of this account: its id or number.")
 @click.option("--event", default=None, help="Only events of this kind, such as session.opened.")
-@paged(click.INT)
+@paged(click.IntRange(0, 2**63 - 1))
 @as_json
 @click.pass_obj
 def list_events(

@@ -13,6 +13,7 @@ from gemini_core.model.accounts.people import MobileNumber
 # it gets to see is strict already: ITU E.164, or digits where a region is known.
 E164 = re.compile(r"\+[1-9]\d{6,14}", re.ASCII)
 NATIONAL = re.compile(r"\d{4,15}", re.ASCII)
+REGIONS = phonenumbers.SUPPORTED_REGIONS
 MOBILE = (PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE)
 
 

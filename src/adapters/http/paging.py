@@ -44,7 +44,7 @@ class Cursors:
     def asked(self, req: falcon.Request, *scope: object) -> tuple[int, tuple[str, ...] | None]:
         """The page that is asked for: how many items, and after which position. Raises `Refused`, `Invalid`."""
         limit = queries.whole_number(req, "limit", least=1, most=MAX_LIMIT, default=DEFAULT_LIMIT)
-        cursor = queries.text(req, "cursor")
+        cursor = req.params.get("cursor")
         return limit, None if cursor is None else self._read(cursor, scope)
 
     def listing(self, page: Page[T], show: Callable[[T], U], *scope: object) -> Listing[U]:
@@ -56,7 +56,7 @@ class Cursors:
         payload = json.dumps(position, separators=(",", ":")).encode()
         return base64.urlsafe_b64encode(_mac(self._keys[0], scope, payload) + payload).rstrip(b"=").decode()
 
-    def _read(self, cursor: str, scope: tuple[object, ...]) -> tuple[str, ...]:
+    def _read(self, cursor: str | list[str], scope: tuple[object, ...]) -> tuple[str, ...]:
         signed = _decoded(cursor)
         mac, payload = signed[:_MAC_BYTES], signed[_MAC_BYTES:]
         if not any(hmac.compare_digest(mac, _mac(key, scope, payload)) for key in self._keys):
@@ -64,8 +64,8 @@ class Cursors:
         return tuple(json.loads(payload))
 
 
-def _decoded(cursor: str) -> bytes:
-    if len(cursor) > _MAX_LENGTH or not cursor.isascii():
+def _decoded(cursor: str | list[str]) -> bytes:
+    if isinstance(cursor, list) or len(cursor) > _MAX_LENGTH or not cursor.isascii():
         raise _bad_cursor()
     try:
         signed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)

@@ -12,7 +12,7 @@ from celery import Celery
 
 from gemini_core.model.ids import JobId
 
-__all__ = ["Celery", "CeleryQueue", "create", "on_wake", "ping"]
+__all__ = ["Celery", "CeleryQueue", "create", "is_known", "on_wake", "ping"]
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +45,14 @@ def create(broker_url: str) -> Celery:
     if broker_url.startswith("rediss:"):
         app.conf.broker_use_ssl = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
     return app
+
+
+def is_known(broker_url: str) -> bool:
+    """There is a transport for such a URL, and it can be loaded."""
+    try:
+        return bool(create(broker_url).connection_for_write().transport_cls)
+    except (KeyError, ImportError):
+        return False
 
 
 def ping(app: Celery) -> None:

@@ -49,6 +49,17 @@ def _collect_seldom() -> None:
     gc.set_threshold(50_000, 20, 20)
 
 
+def _standing_in(settings: Settings) -> dict[str, str]:
+    """The variables of the stand-ins that are running, where the settings name nothing else to use."""
+    empty = {
+        "DATABASE": not settings.database_url,
+        "REDIS": not settings.redis_url,
+        "STRIPE": not settings.stripe_secret_key,
+    }
+    found = supervisor.running(settings.data_dir)
+    return {name: value for name, value in found.items() if empty[name.partition("_")[0]]}
+
+
 class Operator:
     """Everything behind the command line."""
 
@@ -57,7 +68,7 @@ class Operator:
         """Of this process; for what is empty, the stand-ins that a `dev` on the same DATA_DIR keeps running."""
         settings = self._own_settings
         if not settings.in_production:
-            settings = Settings.load(environment() | supervisor.running(settings.data_dir))
+            settings = Settings.load(environment() | _standing_in(settings))
         for name in ("database_url", "redis_url"):
             if not getattr(settings, name):
                 home = settings.data_dir.absolute()
