@@ -115,6 +115,20 @@ def test_each_fault_has_its_field_and_code(body: str, expected: list[tuple[str, 
     assert errors(body) == expected
 
 
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ('{"name": 1}', "must be a string"),
+        ('{"name": "a", "count": "1"}', "must be a whole number"),
+        ('{"name": "a", "owner": 1}', "must be a UUID or null"),
+        ('{"name": "a", "parts": {}}', "must be a list"),
+        ('{"name": "12345678901"}', "is too long"),
+    ],
+)
+def test_faults_are_told_in_the_words_of_json(body: str, message: str) -> None:
+    assert post(body).json["errors"][0]["message"] == message
+
+
 def test_all_faults_are_told_at_once() -> None:
     body = '{"count": -1, "weight": "heavy", "colour": 3, "extra": 1}'
     assert sorted(errors(body)) == [

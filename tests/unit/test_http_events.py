@@ -3,11 +3,12 @@
 import threading
 from collections.abc import Iterator
 
-from falcon.testing import TestClient
+import pytest
+from falcon.testing import TestClient, create_req
 from tests.fakes import house
 
 from adapters.http.app import assemble
-from adapters.http.events import Event, EventStream
+from adapters.http.events import Event, EventStream, wanted
 
 
 def answer(source: Iterator[Event | None]) -> list[str]:
@@ -67,3 +68,19 @@ def test_closing_lets_go_of_the_source_also_before_it_began() -> None:
     source = Source()
     EventStream(source, threading.Event(), "r-1").close()
     assert source.closed
+
+
+@pytest.mark.parametrize(
+    ("accept", "is_wanted"),
+    [
+        ("text/event-stream", True),
+        ("Text/Event-Stream, application/json;q=0.5", True),
+        ("text/event-stream;q=0, application/json", False),
+        ("text/event-stream;q=x", False),
+        ("*/*", False),
+        ("application/json", False),
+    ],
+)
+def test_a_stream_is_sent_to_whom_asks_for_one_by_name(accept: str, is_wanted: bool) -> None:
+    req = create_req(headers={"Accept": accept})
+    assert wanted(req) is is_wanted

@@ -9,12 +9,14 @@ from falcon import inspect
 from falcon.testing import TestClient
 from msgspec import Struct
 from tests.fakes import house
+from tests.fakes.chat_api import ChatApi
 
 from adapters.http import openapi
 from adapters.http.app import assemble, with_operations
 from adapters.http.describing import describe
 from adapters.http.operations import Probe, Readyz
 from adapters.http.routing import Route, Router, Topic
+from adapters.memory.model import ScriptedModel
 
 inspect.register_router(Router)(inspect.inspect_compiled_router)
 
@@ -136,6 +138,15 @@ def test_an_answer_that_may_be_this_or_that_is_described_as_such() -> None:
     answer = document["paths"]["/either/"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
     assert answer == {"anyOf": [{"$ref": "#/components/schemas/This"}, {"$ref": "#/components/schemas/That"}]}
     assert document["components"]["schemas"]["That"]["required"] == ["there"]
+
+
+def test_a_type_is_told_in_one_line_and_its_times_and_choices_are_named() -> None:
+    schemas = ChatApi.of(ScriptedModel(["Yes."])).client.simulate_get("/openapi.json").json["components"]["schemas"]
+    assert [name for name, schema in schemas.items() if "\n" in schema["description"]] == []
+    message = schemas["MessageAnswer"]["properties"]
+    assert message["created_at"] == {"type": "string", "format": "date-time"}
+    assert schemas["Role"]["enum"] == ["model", "user"]
+    assert message["status"] == {"$ref": "#/components/schemas/Status"}
 
 
 def test_every_reference_leads_somewhere_and_every_operation_has_its_own_id() -> None:

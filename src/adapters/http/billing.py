@@ -1,6 +1,5 @@
 """Buying pro, what became of it, and what Stripe tells by itself."""
 
-from datetime import datetime
 from html import escape
 
 from falcon import HTTP_201, HTTP_202, Request, Response
@@ -9,7 +8,7 @@ from msgspec import Struct
 from adapters.http import bodies, pages
 from adapters.http.auth import caller, is_signed_in
 from adapters.http.context import request_id
-from adapters.http.describing import IDEMPOTENCY_KEY, Parameter, Raw, describe
+from adapters.http.describing import IDEMPOTENCY_KEY, Moment, Parameter, Raw, describe
 from gemini_core.core import Core
 from gemini_core.model.billing.subscriptions import Cancellation, SubscriptionStatus
 from gemini_core.model.requests import Once
@@ -46,7 +45,7 @@ class SubscriptionAnswer(Struct):
     plan: str
     status: str
     active: bool
-    valid_until: datetime | None
+    valid_until: Moment | None
     cancel_at_period_end: bool
 
 
@@ -156,7 +155,14 @@ class PaymentReturn:
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    @describe("After paying", answers={200: ReturnAnswer}, query=(SESSION,), html=True, signed_in=False)
+    @describe(
+        "After paying",
+        answers={200: ReturnAnswer},
+        query=(SESSION,),
+        problems=("unauthenticated", "rate-limited", "unavailable"),
+        html=True,
+        signed_in=False,
+    )
     def on_get_success(self, req: Request, resp: Response) -> None:
         """For the signed-in payer, Stripe is asked at once; the session id is not looked at, whosever it is."""
         if is_signed_in(req):

@@ -178,8 +178,29 @@ def _fault(name: str, said: str) -> FieldError:
     sentence, _, place = said.partition(" - at `$")
     path = name + re.sub(r"\[(\d+|\.\.\.)\]", r".\1", place.rstrip("`"))
     code = next((code for pattern, code in _CODES.items() if re.search(pattern, sentence)), "wrong_type")
-    words = sentence.replace("`", "").replace("Expected ", "expected ").replace("Object ", "")
-    return FieldError(_printable(path), _printable(words), code)
+    return FieldError(_printable(path), _printable(_in_words(sentence)), code)
+
+
+_TYPES: Final[Mapping[str, str]] = {
+    "str": "a string",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "an object",
+    "bytes": "base64",
+    "uuid": "a UUID",
+    "datetime": "a time",
+}
+
+
+def _in_words(sentence: str) -> str:
+    """The same for people who write JSON. How long a text may be its verb says, who counts it after trimming."""
+    if sentence.startswith("Expected `str` of length <="):
+        return "is too long"
+    if wrong_type := re.match(r"Expected `([\w |]+)`, got", sentence):
+        return f"must be {' or '.join(_TYPES.get(word, word) for word in wrong_type[1].split(' | '))}"
+    return sentence.replace("`", "").replace("Expected ", "expected ").replace("Object ", "")
 
 
 def _invalid(errors: tuple[FieldError, ...]) -> Invalid:

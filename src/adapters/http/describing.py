@@ -6,9 +6,15 @@ there is a body, 401 where one must be signed in, 500 everywhere.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from datetime import datetime
+from typing import Annotated, Any, Final, TypeVar
+
+from msgspec import Meta
 
 F = TypeVar("F", bound=Callable[..., None])
+
+# A time as answers have it: msgspec tells of a time only that it is text, unless it must have a zone.
+Moment = Annotated[datetime, Meta(tz=True)]
 
 _ATTRIBUTE: Final = "__described__"
 

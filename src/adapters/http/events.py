@@ -30,7 +30,11 @@ class Event:
 
 def wanted(req: falcon.Request) -> bool:
     """The client asked for a stream of events by name."""
-    return MEDIA_TYPE in req.accept.lower()
+    accepted = req.accept.lower()
+    try:
+        return MEDIA_TYPE in accepted and falcon.mediatypes.quality(MEDIA_TYPE, accepted) > 0
+    except falcon.InvalidMediaRange:
+        return False
 
 
 def send(req: falcon.Request, resp: falcon.Response, source: Iterator[Event | None], stopping: threading.Event) -> None:

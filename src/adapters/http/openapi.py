@@ -68,6 +68,8 @@ class _Schemas:
             types += [one for kind in (description.body, *description.answers.values()) for one in _structs(kind)]
             types += [parameter.type for parameter in (*description.path, *description.query, *description.headers)]
         found, self.components = msgspec.json.schema_components(types, ref_template=_REF)
+        for schema in self.components.values():
+            schema["description"] = " ".join(schema.get("description", "").split())
         self._of = {repr(kind): schema for kind, schema in zip(types, found, strict=True)}
 
     def of(self, kind: Any) -> dict[str, Any]:

@@ -5,7 +5,6 @@ has the same shape, and tells nothing but what its words say.
 """
 
 from collections.abc import Mapping
-from datetime import datetime
 from html import escape
 from math import ceil
 from typing import Any, Final
@@ -16,7 +15,7 @@ from msgspec import Struct
 
 from adapters.http import bodies, events, pages, ratelimits
 from adapters.http.context import request_id
-from adapters.http.describing import Parameter, describe
+from adapters.http.describing import Moment, Parameter, describe
 from adapters.http.kinds import KINDS, Kind
 from gemini_core.errors import Failure, Invalid, LimitReached, NotFound, RateLimited, Unauthenticated, Unavailable
 from gemini_core.model.billing.checkouts import AlreadySubscribed
@@ -56,7 +55,7 @@ class Problem(Struct, omit_defaults=True):
     errors: list[FieldProblem] | None = None
     limit: int | None = None
     used: int | None = None
-    resets_at: datetime | None = None
+    resets_at: Moment | None = None
     upgrade_url: str | None = None
     portal_url: str | None = None
 

@@ -1,11 +1,11 @@
 """What several calls of accounts take and answer."""
 
-from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
 from msgspec import Meta, Struct
 
+from adapters.http.describing import Moment
 from gemini_core.model.accounts.people import User
 from gemini_core.model.accounts.sessions import Tokens
 from gemini_core.use_cases.accounts.codes import CodeSent
@@ -43,7 +43,7 @@ class Me(Struct):
     email: str | None
     username: str | None
     plan: str
-    created_at: datetime
+    created_at: Moment
 
 
 def code_answer(sent: CodeSent) -> CodeAnswer:

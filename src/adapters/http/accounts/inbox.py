@@ -1,19 +1,17 @@
 """The phone of development."""
 
-from datetime import datetime
-
 from falcon import Request, Response
 from msgspec import Struct
 
 from adapters.http import bodies
-from adapters.http.describing import describe
+from adapters.http.describing import Moment, describe
 from gemini_core.ports.accounts.codes import Inbox
 
 
 class InboxMessage(Struct):
     """What would have gone to a phone."""
 
-    at: datetime
+    at: Moment
     mobile_number: str
     text: str
 

@@ -13,7 +13,12 @@ class Keys:
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    @describe("The public keys", answers={200: Raw("application/jwk-set+json", "A JSON Web Key Set.")}, signed_in=False)
+    @describe(
+        "The public keys",
+        answers={200: Raw("application/jwk-set+json", "A JSON Web Key Set.")},
+        problems=("unavailable",),
+        signed_in=False,
+    )
     def on_get(self, _req: Request, resp: Response) -> None:
         """So that other services can check access tokens themselves."""
         resp.content_type = "application/jwk-set+json"

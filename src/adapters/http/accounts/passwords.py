@@ -50,7 +50,14 @@ class Passwords:
         "Set a new password",
         body=ChangePasswordBody,
         answers={204: None},
-        problems=("unauthenticated", "invalid-credentials", "invalid-reset-token", "sign-in-again", "rate-limited"),
+        problems=(
+            "unauthenticated",
+            "invalid-credentials",
+            "invalid-reset-token",
+            "sign-in-again",
+            "rate-limited",
+            "unavailable",
+        ),
         signed_in=False,
     )
     def on_post_change_password(self, req: Request, resp: Response) -> None:

@@ -1,6 +1,5 @@
 """Where users are signed in."""
 
-from datetime import datetime
 from uuid import UUID
 
 import falcon
@@ -10,7 +9,7 @@ from msgspec import Struct
 from adapters.http import bodies
 from adapters.http.accounts.answers import Pair, Token, pair_answer
 from adapters.http.auth import caller
-from adapters.http.describing import describe
+from adapters.http.describing import Moment, describe
 from gemini_core.core import Core
 from gemini_core.model.accounts.sessions import Session
 from gemini_core.model.ids import SessionId
@@ -26,9 +25,9 @@ class SessionItem(Struct):
     """Where the user is signed in. `last_used_at`: when its tokens were last renewed."""
 
     id: UUID
-    created_at: datetime
-    last_used_at: datetime
-    expires_at: datetime
+    created_at: Moment
+    last_used_at: Moment
+    expires_at: Moment
     user_agent: str
     ip: str
     current: bool
@@ -47,7 +46,13 @@ class Sessions:
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    @describe("Renew the tokens", body=RefreshBody, answers={200: Pair}, problems=("unauthenticated",), signed_in=False)
+    @describe(
+        "Renew the tokens",
+        body=RefreshBody,
+        answers={200: Pair},
+        problems=("unauthenticated", "rate-limited", "unavailable"),
+        signed_in=False,
+    )
     def on_post_refresh(self, req: Request, resp: Response) -> None:
         """A new pair; the old refresh token is spent. For a short grace it gives the same pair again; after that,
         its use ends the session.

@@ -79,7 +79,13 @@ class SignIn:
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    @describe("Sign up", body=SignupBody, answers={201: SignupAnswer}, problems=("rate-limited",), signed_in=False)
+    @describe(
+        "Sign up",
+        body=SignupBody,
+        answers={201: SignupAnswer},
+        problems=("rate-limited", "unavailable"),
+        signed_in=False,
+    )
     def on_post_signup(self, req: Request, resp: Response) -> None:
         """Nothing is an account yet: the profile waits for its number to be proven by a code."""
         body = bodies.read(req, SignupBody)

@@ -1,6 +1,5 @@
 """Rooms and messages as they are answered."""
 
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -8,8 +7,8 @@ import falcon
 from msgspec import Struct
 
 from adapters.http import bodies, ratelimits
-from adapters.http.describing import Parameter
-from gemini_core.model.chat import Chatroom, Message, Sent, Usage, day_ends
+from adapters.http.describing import Moment, Parameter
+from gemini_core.model.chat import Chatroom, Message, Role, Sent, Status, Usage, day_ends
 
 ROOM_ID = Parameter("room_id", "The chatroom.", UUID)
 MESSAGE_ID = Parameter("message_id", "The message.", UUID)
@@ -22,8 +21,8 @@ class RoomAnswer(Struct):
     title: str | None
     system_instruction: str | None
     model: str
-    created_at: datetime
-    updated_at: datetime
+    created_at: Moment
+    updated_at: Moment
     message_count: int
     pinned: bool
     archived: bool
@@ -62,11 +61,11 @@ class MessageAnswer(Struct, omit_defaults=True):
 
     id: UUID
     chatroom_id: UUID
-    role: str
+    role: Role
     content: str
-    status: str
-    created_at: datetime
-    completed_at: datetime | None
+    status: Status
+    created_at: Moment
+    completed_at: Moment | None
     reply_to: UUID | None
     model: str | None
     finish_reason: str | None

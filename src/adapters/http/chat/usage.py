@@ -1,14 +1,12 @@
 """What a user has used."""
 
-from datetime import datetime
-
 import falcon
 from msgspec import Struct
 
 from adapters.http import bodies
 from adapters.http.auth import caller
 from adapters.http.chat.answers import UsageAnswer, usage_answer
-from adapters.http.describing import describe
+from adapters.http.describing import Moment, describe
 from gemini_core.core.chat import ChatVerbs
 
 
@@ -25,7 +23,7 @@ class UserUsage(Struct):
     plan: str
     daily_limit: int
     used_today: int
-    resets_at: datetime
+    resets_at: Moment
     tokens: TokensAnswer
 
 
