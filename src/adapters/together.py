@@ -23,29 +23,50 @@ class Together(Generic[Wish, Outcome]):
         self._go_for = go
         self._at_most = at_most
         self._lock = Lock()
-        self._waiting: list[_Errand[Wish, Outcome]] = []
+        self._waiting: list[Errand[Wish, Outcome]] = []
         self._somebody_goes = False
 
     def run(self, wish: Wish) -> Outcome:
         """What came of it. Raises what `go` raises."""
-        errand: _Errand[Wish, Outcome] = _Errand(wish)
+        return self.finish(self.begin(wish))
+
+    def begin(self, wish: Wish) -> "Errand[Wish, Outcome]":
+        """Whoever goes next takes it along; nobody goes for it alone before it is finished."""
+        errand: Errand[Wish, Outcome] = Errand(wish)
         with self._lock:
             self._waiting.append(errand)
-            errand.leads = not self._somebody_goes
-            self._somebody_goes = True
+        return errand
+
+    def finish(self, errand: "Errand[Wish, Outcome]") -> Outcome:
+        """What came of it. Raises what `go` raises."""
+        with self._lock:
+            errand.awaited = True
+            errand.leads = not (self._somebody_goes or errand.taken)
+            self._somebody_goes |= errand.leads
         if not errand.leads:
             errand.done.acquire()
         if errand.leads:
-            self._go()
+            self._go(errand)
         if isinstance(errand.outcome, Exception):
             # It may be raised in many threads: each begins with a trace of its own.
             raise errand.outcome.with_traceback(None)
         return errand.outcome
 
-    def _go(self) -> None:
+    def withdraw(self, errand: "Errand[Wish, Outcome]") -> bool:
+        """Whether nobody had set out with it, and now nobody will."""
+        with self._lock:
+            if not errand.taken:
+                self._waiting.remove(errand)
+        return not errand.taken
+
+    def _go(self, leader: "Errand[Wish, Outcome]") -> None:
         """One round trip for all who wait; then the first of those who came meanwhile is told to go."""
         with self._lock:
-            errands, self._waiting = self._waiting[: self._at_most], self._waiting[self._at_most :]
+            self._waiting.remove(leader)
+            others = self._at_most - 1
+            errands, self._waiting = [leader, *self._waiting[:others]], self._waiting[others:]
+            for errand in errands:
+                errand.taken = True
         lost = RuntimeError("Whoever went came back without an outcome for each.")
         outcomes: Sequence[Outcome | Exception] = [lost] * len(errands)
         try:
@@ -57,26 +78,29 @@ class Together(Generic[Wish, Outcome]):
         finally:
             self._hand_out(errands, outcomes)
 
-    def _hand_out(self, errands: Sequence["_Errand[Wish, Outcome]"], outcomes: Sequence[Outcome | Exception]) -> None:
+    def _hand_out(self, errands: Sequence["Errand[Wish, Outcome]"], outcomes: Sequence[Outcome | Exception]) -> None:
         with self._lock:
-            self._somebody_goes = bool(self._waiting)
-            following = self._waiting[:1]
+            following = next((errand for errand in self._waiting if errand.awaited), None)
+            self._somebody_goes = following is not None
         for errand, outcome in zip(errands, outcomes, strict=True):
             errand.outcome = outcome
             errand.done.release()
-        for errand in following:
-            errand.leads = True
-            errand.done.release()
+        if following is not None:
+            following.leads = True
+            following.done.release()
 
 
-class _Errand(Generic[Wish, Outcome]):
-    """What a thread wants, and what came of it. `leads`: it is this thread's turn to go."""
+class Errand(Generic[Wish, Outcome]):
+    """What a thread wants, and what came of it.
 
-    __slots__ = ("done", "leads", "outcome", "wish")
+    `taken`: somebody set out with it. `awaited`: the thread waits for it. `leads`: it is this thread's turn to go.
+    """
+
+    __slots__ = ("awaited", "done", "leads", "outcome", "taken", "wish")
 
     def __init__(self, wish: Wish) -> None:
         self.wish = wish
         self.outcome: Outcome | Exception
-        self.leads = False
+        self.awaited = self.leads = self.taken = False
         self.done = Lock()
         self.done.acquire()

@@ -21,6 +21,7 @@ from adapters.persistence.accounts.challenges import SqlChallenges
 from adapters.persistence.engine import statement
 from adapters.redis.client import connect
 from adapters.redis.limits import RedisLimits
+from adapters.redis.scripts import Scripts
 from gemini_core.errors import Unavailable
 from gemini_core.model.accounts.codes import Attempt, NewChallenge, Opened, Proven, SignedIn, TooSoon
 from gemini_core.model.accounts.people import User
@@ -120,8 +121,8 @@ def refuses_while_it_cannot_count(limits: Any) -> None:
 
 def test_limits_whose_store_is_away_let_nothing_pass() -> None:
     away = connect("redis://127.0.0.1:1/0", timeout=0.2)
-    refuses_while_it_cannot_count(RedisLimits(away, access_lives=HOUR))
-    must_fail(lambda: refuses_while_it_cannot_count(FailsOpen(RedisLimits(away, access_lives=HOUR))))
+    refuses_while_it_cannot_count(RedisLimits(Scripts(away), access_lives=HOUR))
+    must_fail(lambda: refuses_while_it_cannot_count(FailsOpen(RedisLimits(Scripts(away), access_lives=HOUR))))
     away.close()
 
 

@@ -12,6 +12,7 @@ from tests.crowd import tried_at_once
 from adapters.memory.accounts.limits import MemoryLimits
 from adapters.redis.client import connect
 from adapters.redis.limits import RedisLimits
+from adapters.redis.scripts import Scripts
 from gemini_core.errors import Failure
 from gemini_core.model.accounts.people import MobileNumber
 from gemini_core.model.ids import SessionId, UserId, uuid7
@@ -48,7 +49,7 @@ def limits(request: pytest.FixtureRequest) -> Limits:
     return (
         MemoryLimits()
         if request.param == "memory"
-        else RedisLimits(request.getfixturevalue("redis"), access_lives=MINUTE)
+        else RedisLimits(Scripts(request.getfixturevalue("redis")), access_lives=MINUTE)
     )
 
 
@@ -202,7 +203,7 @@ def test_a_revoked_session_takes_nothing(limits: Limits) -> None:
 
 
 def test_every_key_in_redis_ends_within_its_window(redis: "Redis") -> None:
-    limits = RedisLimits(redis, access_lives=MINUTE)
+    limits = RedisLimits(Scripts(redis), access_lives=MINUTE)
     spread = Spread("countries", "network", "IN", 3, DAY)
     shared = Rule("day", "day", 9, DAY)
     take = Take(token="t", own=(THREE, PACED), shared=(shared,), budgets=(FLOOR,), spreads=(spread,), record_only=True)

@@ -13,6 +13,8 @@ from adapters.local.valkey import Valkey
 from adapters.memory.chat.rooms import NoRoomListCache
 from adapters.redis.client import connect
 from adapters.redis.room_lists import RedisRoomLists
+from adapters.redis.scripts import Script, Scripts
+from gemini_core.errors import NotFound, Unavailable
 from gemini_core.model.chat import Chatroom
 from gemini_core.model.ids import ChatroomId, UserId, uuid7
 from gemini_core.model.requests import Page
@@ -49,7 +51,7 @@ def caches(request: pytest.FixtureRequest) -> tuple[RoomListCache, RoomListCache
     if request.param == "none":
         return NoRoomListCache(), NoRoomListCache()
     url = request.getfixturevalue("valkey_url")
-    return RedisRoomLists(connect(url)), RedisRoomLists(connect(url))
+    return RedisRoomLists(Scripts(connect(url))), RedisRoomLists(Scripts(connect(url)))
 
 
 def test_what_is_fetched_is_the_page_as_it_was_made(caches: tuple[RoomListCache, RoomListCache]) -> None:
@@ -65,14 +67,16 @@ def test_a_change_is_seen_in_the_very_next_list_everywhere(caches: tuple[RoomLis
     for number in range(5):
         for cache in (here, there, here):
             assert cache.fetch(OWNER, "a", lambda number=number: page(number)).items[0].message_count == number  # type: ignore[misc]
-        there.changed(OWNER)
+        with there.changing(OWNER):
+            pass
 
 
 def test_a_reader_who_is_overtaken_by_a_change_keeps_nothing(caches: tuple[RoomListCache, RoomListCache]) -> None:
     here, there = caches
 
     def slow() -> Page[Chatroom]:
-        there.changed(OWNER)
+        with there.changing(OWNER):
+            pass
         return page(1)
 
     here.fetch(OWNER, "a", slow)
@@ -80,23 +84,47 @@ def test_a_reader_who_is_overtaken_by_a_change_keeps_nothing(caches: tuple[RoomL
     assert here.fetch(OWNER, "a", lambda: page(2)).items[0].message_count == 2
 
 
+@pytest.mark.parametrize("closed", [pytest.param(60, id="nothing kept"), pytest.param(0, id="told again")])
+def test_a_change_that_redis_hears_of_too_early_is_seen_all_the_same(valkey_url: str, closed: float) -> None:
+    scripts = Scripts(connect(valkey_url))
+    here, there = RedisRoomLists(scripts, closed=closed), RedisRoomLists(Scripts(connect(valkey_url)))
+    there.fetch(OWNER, "a", lambda: page(1))
+    with here.changing(OWNER):
+        scripts.run(Script("return 1"), [], [])
+        assert there.fetch(OWNER, "a", lambda: page(2)).items[0].message_count == 2
+    assert there.fetch(OWNER, "a", lambda: page(3)).items[0].message_count == 3
+
+
+def test_a_change_that_fails_is_not_told_unless_it_may_have_come_to_its_end(valkey_url: str) -> None:
+    cache, made = RedisRoomLists(Scripts(connect(valkey_url))), page(1)
+    cache.fetch(OWNER, "a", lambda: made)
+    with pytest.raises(NotFound), cache.changing(OWNER):
+        raise NotFound("There is no such room.")
+    assert cache.fetch(OWNER, "a", never) == made
+    with pytest.raises(Unavailable), cache.changing(OWNER):
+        raise Unavailable("The database went away.")
+    assert cache.fetch(OWNER, "a", lambda: page(2)).items[0].message_count == 2
+
+
 def test_redis_keeps_a_list_until_a_change_and_an_empty_one_too(valkey_url: str) -> None:
-    here, there = (RedisRoomLists(connect(valkey_url)) for _ in range(2))
+    here, there = (RedisRoomLists(Scripts(connect(valkey_url))) for _ in range(2))
     made = page(1, further=True)
     here.fetch(OWNER, "a", lambda: made)
     here.fetch(OWNER, "empty", lambda: Page(()))
     assert there.fetch(OWNER, "a", never) == made
     assert there.fetch(OWNER, "empty", never) == Page(())
-    there.changed(UserId(uuid7(NOW)))
+    with there.changing(UserId(uuid7(NOW))):
+        pass
     assert here.fetch(OWNER, "a", never) == made
 
 
 def test_a_cache_that_is_away_only_makes_lists_slower_and_none_stale(private_valkey: Valkey) -> None:
-    here, there = (RedisRoomLists(connect(private_valkey.url)) for _ in range(2))
+    here, there = (RedisRoomLists(Scripts(connect(private_valkey.url))) for _ in range(2))
     here.fetch(OWNER, "a", lambda: page(1))
     private_valkey.kill()
     assert there.fetch(OWNER, "a", lambda: page(2)).items[0].message_count == 2
-    here.changed(OWNER)
+    with here.changing(OWNER):
+        pass
     assert here.fetch(OWNER, "a", lambda: page(3)).items[0].message_count == 3
     private_valkey.start()
     assert here.fetch(OWNER, "a", lambda: page(3)).items[0].message_count == 3
@@ -104,7 +132,7 @@ def test_a_cache_that_is_away_only_makes_lists_slower_and_none_stale(private_val
 
 def read_and_write(url: str, _: int) -> tuple[int, int]:
     """Change, then look: (lists that were older than what had been changed before, lists that came from the cache)."""
-    cache, truth, made = RedisRoomLists(connect(url)), redis.Redis.from_url(url), []
+    cache, truth, made = RedisRoomLists(Scripts(connect(url))), redis.Redis.from_url(url), []
 
     def make() -> Page[Chatroom]:
         made.append(1)
@@ -115,7 +143,8 @@ def read_and_write(url: str, _: int) -> tuple[int, int]:
         for number in range(ROUNDS):
             if number % 3 == write:
                 truth.incr("truth")
-                cache.changed(OWNER)
+                with cache.changing(OWNER):
+                    pass
             known = int(truth.get("known") or 0)
             if number % 3 == write:
                 known = int(truth.incr("known"))

@@ -92,3 +92,41 @@ def test_a_trip_without_an_outcome_for_each_leaves_nobody_waiting() -> None:
     for _ in range(2):
         with pytest.raises(RuntimeError, match="without an outcome"):
             together.run(1)
+
+
+def test_what_is_begun_rides_with_the_next_who_goes() -> None:
+    trips = Trips()
+    trips.may_end.set()
+    together = Together(trips, at_most=2)
+    begun = together.begin(2)
+    assert trips.went == []
+    assert together.run(3) == 9
+    assert trips.went == [[3, 2]]
+    assert not together.withdraw(begun)
+    assert together.finish(begun) == 4
+    assert trips.went == [[3, 2]]
+
+
+def test_what_is_begun_and_nobody_took_along_goes_when_it_is_finished_unless_it_is_withdrawn() -> None:
+    trips = Trips()
+    trips.may_end.set()
+    together = Together(trips, at_most=100)
+    withdrawn, begun = together.begin(2), together.begin(3)
+    assert together.withdraw(withdrawn)
+    assert together.finish(begun) == 9
+    assert trips.went == [[3]]
+
+
+def test_who_only_began_is_never_told_to_go() -> None:
+    """Its thread is elsewhere: those who wait would wait for ever."""
+    trips = Trips()
+    together = Together(trips, at_most=1)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(together.run, 1)
+        assert trips.on_the_way.wait(10)
+        begun = together.begin(2)
+        last = pool.submit(together.run, 3)
+        assert until(lambda: len(together._waiting) == 2, within=10)
+        trips.may_end.set()
+        assert (first.result(10), last.result(10)) == (1, 9)
+        assert together.finish(begun) == 4

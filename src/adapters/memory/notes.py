@@ -6,7 +6,7 @@ from datetime import datetime
 
 from adapters.memory.chat.tables import MemoryChat, within
 from gemini_core.model.chat import Role, Status
-from gemini_core.model.ids import ChatroomId, JobId, MessageId, UserId
+from gemini_core.model.ids import ChatroomId, JobId, MessageId
 from gemini_core.model.jobs import Lease, NewJob
 from gemini_core.model.notes import Exchange, Stretch
 
@@ -29,14 +29,14 @@ class MemoryNotes:
                     return Exchange(found, messages[message.reply_to].content, message.content)
         return None
 
-    def set_title(self, lease: Lease, room: ChatroomId, title: str) -> UserId | None:
+    def set_title(self, lease: Lease, room: ChatroomId, title: str) -> bool:
         with self.chat.store.lock:
             if self.chat.jobs.finish(lease) is None or (found := self.chat.rooms.get(room)) is None:
-                return None
+                return False
             if found.title:
-                return None
+                return False
             self.chat.rooms[room] = replace(found, title=title)
-            return found.user_id
+            return True
 
     def stretch(self, room: ChatroomId, upto: MessageId, *, turns: int, reach: int) -> Stretch | None:
         with self.chat.store.lock:

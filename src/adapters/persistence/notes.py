@@ -11,7 +11,7 @@ from adapters.persistence.chat.rows import ROOM_COLUMNS, message_of, room_of, st
 from adapters.persistence.engine import transaction
 from adapters.persistence.jobs import finish_job
 from adapters.persistence.tables import chatrooms, messages
-from gemini_core.model.ids import ChatroomId, JobId, MessageId, UserId
+from gemini_core.model.ids import ChatroomId, JobId, MessageId
 from gemini_core.model.jobs import Lease, NewJob
 from gemini_core.model.notes import Exchange, Stretch
 
@@ -24,9 +24,7 @@ FIRST_EXCHANGE = text(
     ORDER BY reply.id LIMIT 1
     """
 )
-SET_TITLE = text(
-    "UPDATE chatrooms SET title = :title WHERE id = :room AND title = '' AND NOT titled_by_user RETURNING user_id"
-)
+SET_TITLE = text("UPDATE chatrooms SET title = :title WHERE id = :room AND title = '' AND NOT titled_by_user")
 LAST_SUMMARY = text("SELECT upto, content FROM summaries WHERE chatroom_id = :room ORDER BY upto DESC LIMIT 1")
 STRETCH = stretch_of(
     messages.c.chatroom_id == bindparam("room"),
@@ -60,12 +58,11 @@ class SqlNotes:
             row = connection.execute(FIRST_EXCHANGE, {"room": room}).one_or_none()
         return None if row is None else Exchange(room_of(found), row.said, row.reply)
 
-    def set_title(self, lease: Lease, room: ChatroomId, title: str) -> UserId | None:
+    def set_title(self, lease: Lease, room: ChatroomId, title: str) -> bool:
         with transaction(self.engine) as connection:
             if finish_job(connection, lease) is None:
-                return None
-            owner = connection.execute(SET_TITLE, {"room": room, "title": title}).scalar_one_or_none()
-        return None if owner is None else UserId(owner)
+                return False
+            return connection.execute(SET_TITLE, {"room": room, "title": title}).rowcount > 0
 
     def stretch(self, room: ChatroomId, upto: MessageId, *, turns: int, reach: int) -> Stretch | None:
         with transaction(self.engine) as connection:

@@ -7,8 +7,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from redis import Redis
-
 from adapters.redis.client import AWAY
 from adapters.redis.scripts import Script, Scripts
 from gemini_core.errors import Unavailable
@@ -33,11 +31,11 @@ MARGIN = timedelta(minutes=1)
 class RedisLimits:
     """`Limits`. `access_lives`: how long an access token is good, and so how long its end must be remembered."""
 
-    def __init__(self, client: "Redis", *, access_lives: timedelta) -> None:
-        self._client = client
+    def __init__(self, scripts: Scripts, *, access_lives: timedelta) -> None:
+        self._client = scripts.client
+        self._scripts = scripts
         self._access_lives = access_lives
-        self._scripts = Scripts(client)
-        self._raise_version = client.register_script(RAISE_VERSION)
+        self._raise_version = self._client.register_script(RAISE_VERSION)
 
     def take(self, wanted: Take, *, now: datetime) -> Taken:
         with _translating():

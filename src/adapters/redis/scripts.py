@@ -7,7 +7,7 @@ from typing import Any
 from redis.exceptions import NoScriptError, RedisError
 
 from adapters.redis.client import Redis
-from adapters.together import Together
+from adapters.together import Errand, Together
 
 # Scripts in one round trip; the server does nothing else meanwhile.
 AT_MOST = 100
@@ -21,18 +21,34 @@ class Script:
         self.sha = sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
+Wish = tuple[Script, tuple[Any, ...]]
+Begun = Errand[Wish, Any]
+
+
 class Scripts:
     """Runs scripts; those of a crowd go together."""
 
     def __init__(self, client: "Redis") -> None:
-        self._client = client
-        self._together = Together(self._go, at_most=AT_MOST)
+        self.client = client
+        self._together: Together[Wish, Any] = Together(self._go, at_most=AT_MOST)
 
     def run(self, script: Script, keys: Sequence[Any], arguments: Sequence[Any]) -> Any:
         """The script's answer. Raises what redis-py raises."""
-        return self._together.run((script, (len(keys), *keys, *arguments)))
+        return self.finish(self.begin(script, keys, arguments))
 
-    def _go(self, wanted: Sequence[tuple[Script, tuple[Any, ...]]]) -> Sequence[Any]:
+    def begin(self, script: Script, keys: Sequence[Any], arguments: Sequence[Any]) -> Begun:
+        """Whoever goes to Redis next takes it along. To be finished or withdrawn."""
+        return self._together.begin((script, (len(keys), *keys, *arguments)))
+
+    def finish(self, begun: Begun) -> Any:
+        """The script's answer. Raises what redis-py raises."""
+        return self._together.finish(begun)
+
+    def withdraw(self, begun: Begun) -> bool:
+        """Whether it was not under way yet, and now will never be."""
+        return self._together.withdraw(begun)
+
+    def _go(self, wanted: Sequence[Wish]) -> Sequence[Any]:
         outcomes = self._sent([("EVALSHA", script.sha, *arguments) for script, arguments in wanted])
         unknown = [place for place, outcome in enumerate(outcomes) if isinstance(outcome, NoScriptError)]
         if unknown:
@@ -43,7 +59,7 @@ class Scripts:
         return outcomes
 
     def _sent(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-        client: Any = self._client  # these parts of it have no types
+        client: Any = self.client  # these parts of it have no types
         if len(commands) == 1:
             try:
                 return [client.execute_command(*commands[0])]

@@ -21,8 +21,8 @@ from adapters.persistence.accounts.users import SqlUsers
 from adapters.persistence.billing.ledger import SqlBillingExport
 from adapters.persistence.chat.export import SqlChatExport
 from adapters.persistence.engine import Engine
-from adapters.redis.client import Redis
 from adapters.redis.limits import RedisLimits
+from adapters.redis.scripts import Scripts
 from adapters.settings import Settings
 from adapters.sms.twilio import Twilio
 from adapters.sms.webhook import SmsWebhook
@@ -75,7 +75,7 @@ def account_rules(settings: Settings) -> AccountRules:
     )
 
 
-def account_ports(settings: Settings, engine: Engine, redis: "Redis", clock: Clock) -> AccountPorts:
+def account_ports(settings: Settings, engine: Engine, scripts: Scripts, clock: Clock) -> AccountPorts:
     """Where accounts are kept, and who brings codes to phones."""
     policy = account_rules(settings).policy
     ring = _ring(settings, engine, clock)
@@ -85,7 +85,7 @@ def account_ports(settings: Settings, engine: Engine, redis: "Redis", clock: Clo
         users=SqlUsers(engine, policy),
         passwords=SqlPasswords(engine, policy),
         sessions=SqlSessions(engine, policy),
-        limits=RedisLimits(redis, access_lives=policy.access_lives),
+        limits=RedisLimits(scripts, access_lives=policy.access_lives),
         fallback=MemoryLimits(),
         access_tokens=JwtTokens(ring, issuer=settings.public_url, audience=settings.public_url),
         key_ring=ring,

@@ -33,6 +33,7 @@ from adapters.queue.runner import Runner
 from adapters.redis.client import Redis, connect
 from adapters.redis.feed import BLOCK, RedisFeed
 from adapters.redis.room_lists import RedisRoomLists
+from adapters.redis.scripts import Scripts
 from adapters.settings import Settings
 from adapters.wiring.accounts import account_ports, account_rules, seals
 from adapters.wiring.attachments import attachment_store
@@ -96,6 +97,7 @@ class Container(DeclarativeContainer):
         engine.create, settings.provided.database_url, pool_size=settings.provided.database_pool_size
     )
     redis = ThreadSafeSingleton(connect, settings.provided.redis_url)
+    scripts = ThreadSafeSingleton(Scripts, redis)
     redis_waiting = ThreadSafeSingleton(connect, settings.provided.redis_url, timeout=BLOCK + 3)
     broker = ThreadSafeSingleton(celery_app, settings.provided.broker_url)
 
@@ -104,7 +106,7 @@ class Container(DeclarativeContainer):
     queue = ThreadSafeSingleton(CeleryQueue, broker)
 
     # accounts
-    accounts = ThreadSafeSingleton(account_ports, settings, database, redis, clock)
+    accounts = ThreadSafeSingleton(account_ports, settings, database, scripts, clock)
 
     # billing
     billing = ThreadSafeSingleton(billing_ports, settings, database, clock)
@@ -121,7 +123,7 @@ class Container(DeclarativeContainer):
     search = ThreadSafeSingleton(SqlSearch, database)
     feed = ThreadSafeSingleton(RedisFeed, redis, redis_waiting)
     attachments = ThreadSafeSingleton(attachment_store, settings)
-    room_lists = ThreadSafeSingleton(RedisRoomLists, redis)
+    room_lists = ThreadSafeSingleton(RedisRoomLists, scripts)
     llm = Selector(
         Callable(lambda settings: "gemini" if settings.gemini_api_key else "demo", settings),
         gemini=ThreadSafeSingleton(

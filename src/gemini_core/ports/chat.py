@@ -1,6 +1,7 @@
 """What chatting needs of the world. All repositories raise `Unavailable` while their store is away."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import date, datetime
 from typing import Protocol
 
@@ -159,6 +160,6 @@ class RoomListCache(Protocol):
         """The list kept under the key, else a fresh one, which is kept unless a change came in between."""
         ...
 
-    def changed(self, owner: UserId) -> None:
-        """After a change is committed and before it is answered: no list made before it is ever shown again."""
+    def changing(self, owner: UserId) -> AbstractContextManager[None]:
+        """Around what changes a list. After it, no list made before the change is ever shown again."""
         ...

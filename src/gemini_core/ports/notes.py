@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from gemini_core.model.ids import ChatroomId, JobId, MessageId, UserId
+from gemini_core.model.ids import ChatroomId, JobId, MessageId
 from gemini_core.model.jobs import Lease, NewJob
 from gemini_core.model.notes import Exchange, Stretch
 
@@ -16,10 +16,10 @@ class NoteRepo(Protocol):
         """The first complete exchange of a room that has no title; None if it is gone, or has one."""
         ...
 
-    def set_title(self, lease: Lease, room: ChatroomId, title: str) -> UserId | None:
+    def set_title(self, lease: Lease, room: ChatroomId, title: str) -> bool:
         """In one transaction: the job is done, and the room has the title unless it got one meanwhile.
 
-        The owner, if the room's title is changed now; None if not, or if the lease was lost: then nothing was stored.
+        Whether the title is changed now. If the lease was lost, nothing was stored.
         """
         ...
 

@@ -76,9 +76,8 @@ class MakeTitle:
         if stop.handing_back and not text:
             return _handed_back(self.jobs, lease)
         title = title_of(text) or first_words(exchange.said)
-        owner = self.notes.set_title(lease, room, title)
-        if owner is not None:
-            self.cache.changed(owner)
+        with self.cache.changing(exchange.room.user_id):
+            self.notes.set_title(lease, room, title)
         return ()
 
     def give_up(self, lease: Lease, error: str) -> Sequence[JobId]:

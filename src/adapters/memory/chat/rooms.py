@@ -1,6 +1,7 @@
 """Rooms in the process."""
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from uuid import UUID
@@ -70,5 +71,5 @@ class NoRoomListCache:
     def fetch(self, owner: UserId, key: str, make: Callable[[], Page[Chatroom]]) -> Page[Chatroom]:
         return make()
 
-    def changed(self, owner: UserId) -> None:
-        return None
+    def changing(self, owner: UserId) -> AbstractContextManager[None]:
+        return nullcontext()

@@ -47,7 +47,8 @@ class SendMessage:
         once = Once.of(key, "send_message", room=room, content=content, files=fingerprint(files))
         now, content = self.clock.now(), _said(content)
         telling = self.tell_limit(author, now=now, request_id=request_id)
-        with telling, self.attachments.kept(author, room, files, now) as kept:
+        # A list is refreshed by a replay too: whoever was first may have died before it came this far.
+        with telling, self.attachments.kept(author, room, files, now) as kept, self.cache.changing(author):
             sent = kept.with_message(
                 self.messages.send(
                     author,
@@ -60,8 +61,6 @@ class SendMessage:
                     request_id=request_id,
                 )
             )
-        # A replay too: whoever was first may have died before it came this far.
-        self.cache.changed(author)
         self.queue.nudge(JobId(sent.reply.id))
         return sent
 
@@ -90,11 +89,10 @@ class GoOnFrom:
     ) -> Sent:
         """As `MessageRepo.redo`."""
         now, limits = self.clock.now(), self.plans.daily_messages
-        with self.tell_limit(author, now=now, request_id=request_id):
+        with self.tell_limit(author, now=now, request_id=request_id), self.cache.changing(author):
             sent = self.messages.redo(
                 author, room, message, content, limits=limits, now=now, once=once, request_id=request_id
             )
-        self.cache.changed(author)
         for reply in sent.stopped:
             self.feed.end(reply)
         self.queue.nudge(JobId(sent.reply.id))

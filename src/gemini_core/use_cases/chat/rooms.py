@@ -60,9 +60,8 @@ class CreateRoom:
             updated_at=now,
         )
         limits = {plan.name: plan.max_rooms for plan in self.plans.values()}
-        stored, replayed = self.rooms.create(room, max_rooms=limits, once=once)
-        self.cache.changed(owner)
-        return stored, replayed
+        with self.cache.changing(owner):
+            return self.rooms.create(room, max_rooms=limits, once=once)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +115,8 @@ class ChangeRoom:
         if change.model is not None:
             plan = self.plans.named(self.usage.of_day(owner, now.date(), now=now).plan)
             named["model"] = _model_of_plan(change.model, plan, self.plans)
-        changed = self.rooms.change(owner, room, RoomChange(**named), now=now)
-        self.cache.changed(owner)
-        return changed
+        with self.cache.changing(owner):
+            return self.rooms.change(owner, room, RoomChange(**named), now=now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +131,8 @@ class DeleteRoom:
     def __call__(self, owner: UserId, room: ChatroomId) -> None:
         """Raises `NotFound`, `Unavailable`."""
         files = drop_files(owner, room, self.clock.now())
-        self.rooms.delete(owner, room, then=[files])
-        self.cache.changed(owner)
+        with self.cache.changing(owner):
+            self.rooms.delete(owner, room, then=[files])
         self.queue.nudge(files.id)
 
 
