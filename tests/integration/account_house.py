@@ -2,18 +2,35 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import falcon.testing
+from dependency_injector.providers import Object
 
 from adapters.http.app import Edge, create
+from adapters.memory.store import SystemClock
 from adapters.settings import Settings
 from adapters.wiring.accounts import seals
 from adapters.wiring.container import Container
+from gemini_core.ports.clock import Clock
 
 NUMBER = "+14155552671"
+
+
+@dataclass
+class StandingClock:
+    """Time passes only where a test says so."""
+
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def now(self) -> datetime:
+        return self.at
+
+    def go_on(self, **span: float) -> None:
+        self.at += timedelta(**span)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +73,12 @@ class Api:
 
 
 @contextmanager
-def house(postgres_url: str, redis_url: str, folder: Path, **settings: str) -> Iterator[tuple[Api, Container]]:
+def house(
+    postgres_url: str, redis_url: str, folder: Path, *, clock: Clock | None = None, **settings: str
+) -> Iterator[tuple[Api, Container]]:
     """The API, and the parts behind it."""
     environ = {"DATABASE_URL": postgres_url, "REDIS_URL": redis_url, "DATA_DIR": str(folder), "SECRET_KEY": "s" * 40}
-    container = Container(settings=Settings.load(environ | settings))
+    container = Container(settings=Settings.load(environ | settings), clock=Object(clock or SystemClock()))
     edge = Edge(
         clock=container.clock(),
         public_url="http://127.0.0.1:8000",
