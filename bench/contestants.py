@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from json import dumps
 from pathlib import Path
-from shutil import which
 from signal import SIGTERM
 from typing import IO, Any, Protocol
 from uuid import UUID, uuid4
@@ -126,12 +125,11 @@ class Api(AbstractContextManager["Api"]):
         self._log.close()
 
 
-def ours(stage: Stage, name: str = "ours", *, processor: int | None = None) -> Api:
-    """`gemini-backend serve` as shipped, with limits that nobody reaches; kept to one processor if so asked."""
+def ours(stage: Stage, name: str = "ours", **settings: str) -> Api:
+    """`gemini-backend serve` as shipped, with limits that nobody reaches, and with these settings."""
     port, url = any_port(), stage.populated(re.sub(r"\W+", "_", name))
-    pinned = [] if processor is None else [which("taskset") or "taskset", "--cpu-list", str(processor)]
-    environ = our_environment(stage, url, port, DATA_DIR=str(stage.home / name))
-    api = Api(name, [*pinned, *COMMAND, "serve"], stage.home, environ, port)
+    environ = our_environment(stage, url, port, DATA_DIR=str(stage.home / name), **settings)
+    api = Api(name, [*COMMAND, "serve"], stage.home, environ, port)
     return api.ready(_requests(our_tokens(url, port)), url, promises_jobs=True)
 
 

@@ -2,7 +2,7 @@
 
 All contestants take turns, round by round, on the same servers (fsync on) and the same cores. The
 load generator shares the cores with whom it measures, as pgbench does. What is reported is the median of the rounds.
-"ours, pinned" is the same process kept to one processor with `taskset`, as an operator may do.
+"ours, all cores" is the same process with its threads on all processors (`API_PROCESSORS=all`).
 On a machine that others use too, rates say little; the processor time of a send, everything counted, says more.
 """
 
@@ -44,7 +44,7 @@ def main() -> None:
             running.enter_context(ours(stage)),
             Pgbench(stage),
             running.enter_context(fastapi_orm(stage)),
-            running.enter_context(ours(stage, "ours, pinned", processor=0)),
+            running.enter_context(ours(stage, "ours, all cores", API_PROCESSORS="all")),
         ]
         table = {count: measured(contestants, count, options.rounds, options.seconds) for count in options.connections}
         for each in contestants:

@@ -141,6 +141,7 @@ class Settings:
 
     api_processes: int = variable(1, whole(1, 64), "processes of the API")
     api_threads: int = variable(1024, whole(1, 16_384), "threads of an API process")
+    api_processors: str = variable("one", one_of("one", "all"), "where these threads run: on one processor or on all")
     worker_threads: int = variable(256, whole(1, 4_096), "jobs that a worker does at a time")
     lease_seconds: float = variable(15.0, seconds(1, 600), "seconds after which a dead worker's job is taken over")
     renew_seconds: float = variable(5.0, seconds(0.1, 300), "how often a worker says that it is alive")

@@ -1,10 +1,11 @@
 """Passwords hashed with argon2id: slow on purpose, so never more at a time than the machine can carry.
 
 They are hashed in a few threads of their own: the memory that a hash needs stays with the thread that made it, and a
-crowd of requests would keep 19 MiB each.
+crowd of requests would keep 19 MiB each. These threads run on any processor, wherever those who ask are kept.
 """
 
 import os
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -27,7 +28,7 @@ class Argon2Hasher:
     def __init__(self, *, at_once: int | None = None, waiting: int = 256, memory_kib: int = MEMORY_KIB) -> None:
         workers = at_once or max(1, (os.cpu_count() or 1) - 1)
         self._argon2 = PasswordHasher(time_cost=PASSES, memory_cost=memory_kib, parallelism=LANES)
-        self._workers = ThreadPoolExecutor(workers, thread_name_prefix="argon2")
+        self._workers = ThreadPoolExecutor(workers, thread_name_prefix="argon2", initializer=_on_any_processor())
         self._admitted = BoundedSemaphore(workers + waiting)
 
     @cached_property
@@ -57,3 +58,11 @@ class Argon2Hasher:
             return self._workers.submit(work).result()
         finally:
             self._admitted.release()
+
+
+def _on_any_processor() -> Callable[[], None] | None:
+    """Lets a thread run on every processor that this one may use; None where threads cannot be kept at all."""
+    if sys.platform != "linux":
+        return None
+    processors = os.sched_getaffinity(0)
+    return lambda: os.sched_setaffinity(0, processors)

@@ -32,11 +32,13 @@ def main() -> None:
 
 def api() -> WsgiApplication:
     """The WSGI application of this process: what Granian, or any other WSGI server, is to serve."""
+    from adapters.http.processor import kept_to_one
+
     operator = Operator()
     operator.log()
     app: WsgiApplication = operator.container.api()
     _collect_seldom()
-    return app
+    return kept_to_one(app) if operator.settings.api_processors == "one" else app
 
 
 def _collect_seldom() -> None:
