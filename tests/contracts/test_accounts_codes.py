@@ -330,6 +330,18 @@ def test_after_a_hundred_failures_only_a_known_network_gets_in_and_that_lifts_th
     assert world.type_in(world.sent(by=THERE, now=after(61)), by=THERE, now=after(62)) is not None
 
 
+def test_a_password_does_not_lift_a_pause_that_wrong_codes_brought_about(world: AccountWorld) -> None:
+    owner = world.sign_in()
+    for number in range(100):
+        network = f"203.0.113.{number}"
+        assert world.type_in(world.asked(by=Client(network, network)), WRONG, by=Client(network, network)) is None
+    world.change_password(caller(owner), version=1)
+    proven = world.passwords.of_number(NUMBER, THERE, None, now=NOW)
+    assert proven is not None
+    assert not world.send(world.asked(by=THERE, proven=proven))
+    assert world.send(world.asked(by=HERE, proven=proven, now=after(61)), now=after(61))
+
+
 def test_two_first_proofs_of_a_number_at_once_make_one_account(world: AccountWorld) -> None:
     clients = [Client(f"203.0.113.{number}", f"203.0.113.{number}") for number in range(50)]
     challenges = []

@@ -41,7 +41,10 @@ class Api:
 
     def call(self, method: str, path: str, body: Any = None, *, token: str = "", ip: str = "192.0.2.1") -> Any:
         headers = {"X-Forwarded-For": ip} | ({"Authorization": f"Bearer {token}"} if token else {})
-        return self.client.simulate_request(method, path, json=body, headers=headers)
+        answer = self.client.simulate_request(method, path, json=body, headers=headers)
+        # Nobody keeps anything about an account, whatever the answer is.
+        assert answer.headers["cache-control"] == "no-store" or not path.startswith(("/auth/", "/user/"))
+        return answer
 
     def post(self, path: str, body: Any = None, **about: Any) -> Any:
         return self.call("POST", path, body, **about)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as some
-from tests.integration.account_house import NUMBER, Api, house
+from tests.integration.account_house import NUMBER, Api, StandingClock, house
 
 from adapters.local.valkey import Valkey
 from adapters.wiring.container import Container
@@ -63,23 +63,38 @@ def test_a_number_finds_its_challenge_from_the_same_address_only(api: Api) -> No
     assert api.post("/auth/verify-otp/", body).status_code == 200
 
 
-def test_every_code_that_is_not_right_gets_the_same_answer(api: Api) -> None:
-    api.sign_up()
-    sent = api.ask(OTHER)
-    used = api.ask()
-    assert api.type_in(used).status_code == 200
-    unknown = {"challenge_id": "A" * 24, "otp": "123456"}
-    answers = [api.post("/auth/verify-otp/", unknown)]
-    answers += [
-        api.post("/auth/verify-otp/", {"challenge_id": sent["challenge_id"], "otp": "12345x"}) for _ in range(7)
-    ]
-    answers.append(api.type_in(used))
-    answers.append(api.post("/auth/verify-otp/", {"challenge_id": "é", "otp": "1"}))
-    answers.append(api.post("/auth/verify-otp/", {"mobile_number": OTHER, "otp": "1"}, ip="198.51.100.9"))
+def test_every_code_that_is_not_right_gets_the_same_answer(postgres_url: str, valkey_url: str, tmp_path: Path) -> None:
+    clock = StandingClock()
+    with house(postgres_url, valkey_url, tmp_path, clock=clock) as (api, _):
+        api.sign_up()
+        expired = api.ask()
+        clock.go_on(seconds=300)
+        used, locked = api.ask(ip="198.51.100.1"), api.ask(OTHER)
+        assert api.type_in(used, ip="198.51.100.1").status_code == 200
+        answers = [
+            api.type_in(expired),
+            api.type_in(used, ip="198.51.100.1"),
+            *(api.type_in({**locked, "otp": "12345x"}) for _ in range(7)),
+            api.type_in({"challenge_id": "A" * 24, "otp": "123456"}),
+            api.type_in({"challenge_id": "é", "otp": "1"}),
+            api.post("/auth/verify-otp/", {"mobile_number": OTHER, "otp": "1"}, ip="198.51.100.9"),
+        ]
     bodies = {json.dumps({k: v for k, v in answer.json.items() if k != "instance"}) for answer in answers}
-    assert len(bodies) == 1
+    headers = {json.dumps({k: v for k, v in answer.headers.items() if k != "x-request-id"}) for answer in answers}
+    assert (len(bodies), len(headers)) == (1, 1)
     assert {answer.status_code for answer in answers} == {400}
     assert json.loads(bodies.pop())["type"] == "/problems/invalid-otp"
+
+
+def test_a_code_opens_the_challenge_that_it_was_made_for_and_no_other(at_home: House) -> None:
+    api, container = at_home
+    signups = [api.post("/auth/signup/", {"mobile_number": number}) for number in (NUMBER, OTHER)]
+    here, there = (api.ask(signup.json["user"]["mobile_number"]) for signup in signups)
+    assert api.type_in({**there, "otp": here["otp"]}).status_code == 400
+    with container.database().connect() as connection:
+        tries = connection.exec_driver_sql("SELECT id, attempts FROM challenges").all()
+    assert {tuple(row) for row in tries} == {(here["challenge_id"], 0), (there["challenge_id"], 1)}
+    assert [api.type_in(sent).status_code for sent in (here, there)] == [200, 200]
 
 
 def test_an_account_with_a_password_needs_it_and_tells_nobody_that_it_has_one(api: Api) -> None:
@@ -390,15 +405,28 @@ def test_what_ended_while_redis_was_away_has_ended_when_it_is_back(
 
 
 def test_the_cap_on_a_days_codes_says_so_and_calls_no_sender(
-    postgres_url: str, valkey_url: str, tmp_path: Path
+    postgres_url: str, valkey_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with house(postgres_url, valkey_url, tmp_path, OTP_SENDS_PER_DAY="2") as (api, _):
-        for digit in range(2):
+    with house(postgres_url, valkey_url, tmp_path, OTP_SENDS_PER_DAY="10") as (api, _):
+        for digit in range(10):
             api.sign_up(f"+1415555267{digit}")
-        api.post("/auth/signup/", {"mobile_number": "+14155552675"})
-        refused = api.post("/auth/send-otp/", {"mobile_number": "+14155552675"})
+        assert not caplog.records
+        api.post("/auth/signup/", {"mobile_number": "+14155552680"})
+        refused = api.post("/auth/send-otp/", {"mobile_number": "+14155552680"})
         assert (refused.status_code, refused.json["type"]) == (503, "/problems/temporary-reduced-capacity")
-        assert len(api.get("/dev/inbox/").json["items"]) == 2
+        assert len(api.get("/dev/inbox/").json["items"]) == 10
+    assert [(record.levelname, record.message) for record in caplog.records] == [
+        ("ERROR", "no codes leave: the cap on a day's codes is reached")
+    ]
+
+
+def test_the_switch_stops_every_code(postgres_url: str, valkey_url: str, tmp_path: Path) -> None:
+    with house(postgres_url, valkey_url, tmp_path, OTP_SENDING="no") as (api, _):
+        api.post("/auth/signup/", {"mobile_number": NUMBER})
+        for path in ("/auth/send-otp/", "/auth/forgot-password/"):
+            refused = api.post(path, {"mobile_number": NUMBER})
+            assert (refused.status_code, refused.json["type"]) == (503, "/problems/temporary-reduced-capacity")
+        assert api.get("/dev/inbox/").json["items"] == []
 
 
 def test_countries_that_are_not_served_are_told_so(postgres_url: str, valkey_url: str, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from urllib.parse import parse_qs
 import httpx2
 import pytest
 from standardwebhooks import Webhook
+from structlog.testing import capture_logs
 from tests.fakes.receiver import SECRETS
 from tests.integration.account_house import house
 
@@ -199,6 +200,10 @@ def test_a_breached_password_is_found_without_telling_it() -> None:
 
 
 def test_a_password_passes_while_nobody_can_be_asked() -> None:
-    with service(503) as fake:
+    with capture_logs() as said:
+        with service(503) as fake:
+            assert not PwnedPasswords(fake.url).holds("correct horse")
         assert not PwnedPasswords(fake.url).holds("correct horse")
-    assert not PwnedPasswords(fake.url).holds("correct horse")
+    assert [(line["log_level"], line["event"]) for line in said] == [
+        ("warning", "breached passwords cannot be asked")
+    ] * 2

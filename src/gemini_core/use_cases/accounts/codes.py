@@ -1,5 +1,6 @@
 """Asking for codes, and sending them."""
 
+import logging
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -22,6 +23,8 @@ from gemini_core.ports.accounts.people import Contacts
 from gemini_core.ports.clock import Clock
 from gemini_core.ports.jobs import JobQueue
 from gemini_core.use_cases.accounts.rules import AccountRules, rate_limited, served
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +147,10 @@ class SendCode:
         taken = self.limits.take(replace(demand, own=demand.own + tries), now=now)
         if taken.refused:
             raise rate_limited(taken.refused)
-        if not self.rules.sends.sending or taken.withheld == self.rules.sends.in_all.name:
+        capped = taken.withheld == self.rules.sends.in_all.name
+        if capped:
+            log.error("no codes leave: the cap on a day's codes is reached", extra={"cap": self.rules.sends.per_day})
+        if capped or not self.rules.sends.sending:
             self.limits.give_back(demand)
             raise Unavailable("No codes can be sent right now.", retry_after=600, code="temporary-reduced-capacity")
         signup = None if signup_id is None else SignupId(signup_id)
