@@ -1,11 +1,37 @@
 """The provider's bill beside the ledger, call by call."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from tests.fakes.gemini import Record
 
 Figures = tuple[int, int]
+NOTHING = (0, 0)
+# Seconds before a worker hung up in which the provider may have sent what nobody read any more.
+UNREAD = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call as the provider charges it. `struck`: a worker was killed before the call's job went on."""
+
+    record: Record
+    struck: bool = False
+
+    @property
+    def charged(self) -> Figures:
+        return self.record.usage or NOTHING
+
+    def was_told(self, figures: Figures) -> bool:
+        """That was the bill at some time."""
+        return any(told == figures for _, told in self.record.told)
+
+    def was_hung_up_on(self, part: Figures) -> bool:
+        """Its worker did not want more; what came after this part of the bill, came in the moment that it said so."""
+        end = self.record.finished
+        if not self.record.hung_up or end is None:
+            return False
+        return all(at > end - UNREAD for at, told in self.record.told if told > part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +41,7 @@ class Gap:
     text: str
     charged: Figures
     recorded: Figures
+    killed: bool
 
     @property
     def tokens(self) -> int:
@@ -22,54 +49,54 @@ class Gap:
         return sum(self.charged) - sum(self.recorded)
 
     def __str__(self) -> str:
-        return f"{self.text!r}: {sum(self.charged)} tokens charged, {sum(self.recorded)} on record"
+        why = "gone with its worker" if self.killed else "sent when its worker hung up"
+        return f"{why}: {self.text!r}: {sum(self.charged)} tokens charged, {sum(self.recorded)} on record"
 
 
 @dataclass(slots=True)
 class Account:
     """The calls made for one job: as the provider charges them, and as they are on record.
 
-    `died`: how many of its attempts ended with their worker. Only these may leave a gap; and a call that its worker
-    hung up on may have been charged for a last piece that nobody read.
+    `died`: how many of its attempts ended with their worker. Only these may leave a gap; and a call that a worker hung
+    up on, though it lived, may have been charged for a last piece that nobody read.
     """
 
-    charged: list[Record] = field(default_factory=list)
+    charged: list[Call] = field(default_factory=list)
     recorded: list[Figures] = field(default_factory=list)
     died: int = 0
 
-    def gaps(self) -> Iterable[Gap]:
+    def gaps(self) -> Sequence[Gap]:
         """The calls that are not on record as they were charged. Raises `Wrong` where that has no excuse."""
         short, left = self._unequal()
-        found, unexcused = [], self.died
-        for record in short:
-            charged = record.usage or (0, 0)
-            part = max((figures for figures in left if _within(figures, charged)), default=None)
-            if part is not None:
+        found, struck, unexcused = list[Gap](), list[Gap](), list[Gap]()
+        for call in short:
+            part = max((figures for figures in left if call.was_told(figures)), default=NOTHING)
+            if part in left:
                 left.remove(part)
-            if part is None or not record.hung_up:
-                unexcused -= 1
-            found.append(Gap(record.text, charged, part or (0, 0)))
-        if left or unexcused < 0:
+            gap = Gap(call.record.text, call.charged, part, killed=call.struck and self.died > 0)
+            found.append(gap)
+            if not call.was_hung_up_on(part):
+                (struck if call.struck else unexcused).append(gap)
+        if left or unexcused or len(struck) > self.died:
             raise Wrong(f"{self.died} attempts died; charged and not on record: {found}; only on record: {left}")
         return found
 
-    def _unequal(self) -> tuple[list[Record], list[Figures]]:
-        """What is left of both sides without the calls that are on record exactly as they were charged."""
-        left, short = list(self.recorded), list[Record]()
-        for record in sorted(self.charged, key=lambda record: record.usage or (0, 0)):
-            if record.usage in left:
-                left.remove(record.usage)
+    def _unequal(self) -> tuple[list[Call], list[Figures]]:
+        """What is left of both sides without the calls that are on record exactly as they were charged.
+
+        Of calls that cost the same, one that died with its worker is the one that is missing.
+        """
+        left, short = list(self.recorded), list[Call]()
+        for call in sorted(self.charged, key=lambda call: (call.struck, call.charged)):
+            if call.charged in left:
+                left.remove(call.charged)
             else:
-                short.append(record)
+                short.append(call)
         return short, left
 
 
 class Wrong(Exception):
     """A figure was lost, doubled or invented."""
-
-
-def _within(part: Figures, whole: Figures) -> bool:
-    return part[0] <= whole[0] and part[1] <= whole[1]
 
 
 def gaps(accounts: Iterable[Account]) -> Iterator[Gap | Wrong]:

@@ -4,9 +4,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import zip_longest
 from uuid import UUID, uuid5
 
-from tests.chaos.bill import Account
+from tests.chaos.bill import Account, Call
 from tests.chaos.people import Person
 from tests.chaos.trouble import Kill
 from tests.fakes.gemini import Record, reply_to
@@ -14,7 +15,7 @@ from tests.fakes.system import FINAL, Installation, Json
 
 from gemini_core.model.notes import TITLE_JOB
 
-# Seconds after a kill in which the provider notices that the worker has hung up.
+# Seconds in which the provider notices what a worker does: that it asks, and that it has hung up.
 NOTICED = 1.5
 
 
@@ -65,10 +66,14 @@ class Examination:
 
     def accounts(self) -> dict[str, Account]:
         """Of every call that the provider charges for or that is on record, by its job."""
-        found = defaultdict[str, Account](Account)
+        found, made = defaultdict[str, Account](Account), defaultdict[str, list[Record]](list)
         for record in self.site.gemini.records:
-            if record.usage:
-                found[self._job(record)].charged.append(record)
+            if record.text:  # the whole of a request came through
+                made[self._job(record)].append(record)
+        for job, calls in made.items():
+            for call, later in zip_longest(calls, calls[1:]):
+                if call.usage:
+                    found[job].charged.append(Call(call, struck=self._struck(call, later)))
         for job, *figures in self.site.ask("SELECT job_id::text, prompt_tokens, output_tokens FROM model_calls"):
             found[job].recorded.append((figures[0], figures[1]))
         for (job, _), attempts in self._ended().items():
@@ -98,6 +103,13 @@ class Examination:
         for text, *message in self.site.ask(query):
             stored[text].append(tuple(message))
         return stored
+
+    def _struck(self, call: Record, later: Record | None) -> bool:
+        """A worker was killed before the job went on. A job always goes on after a call that died with its worker."""
+        if later is None or call.finished is None:
+            return False
+        end = max(call.finished, later.started)
+        return any(call.started - NOTICED < kill.monotonic < end for kill in self.kills)
 
     def _job(self, record: Record) -> str:
         """What the call was made for: the reply to a message, or the title of its room."""

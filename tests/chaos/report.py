@@ -1,7 +1,7 @@
 """What became of every message, in numbers."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -12,7 +12,7 @@ from tests.chaos.bill import Gap, Wrong
 class Report:
     """The counts; the lists say what is wrong, and must be empty.
 
-    `gaps`: calls that died with their worker, and what of them is not in the ledger.
+    `gaps`: calls that died with their worker, or that it hung up on, and what of them is not in the ledger.
     `recoveries`: seconds from the kill of a worker to the end of a reply that it was making.
     """
 
@@ -41,7 +41,7 @@ class Report:
 
     @property
     def gone(self) -> int:
-        """Tokens that were charged for calls that died with their worker, and are not in the ledger."""
+        """Tokens that were charged and are not in the ledger, with an excuse."""
         return sum(gap.tokens for gap in self.gaps)
 
     def __str__(self) -> str:
@@ -63,7 +63,8 @@ class Report:
             "calls of the model": self.calls,
             "tokens by the provider": self.provider_tokens,
             "tokens in the ledger": self.ledger_tokens,
-            "tokens gone with a killed worker": f"{self.gone} (in {len(self.gaps)} calls)",
+            "tokens gone with a killed worker": _counted(gap for gap in self.gaps if gap.killed),
+            "tokens sent when a worker hung up": _counted(gap for gap in self.gaps if not gap.killed),
         }
         if self.recoveries:
             middle, worst = median(self.recoveries), max(self.recoveries)
@@ -72,5 +73,10 @@ class Report:
         wide = max(map(len, rows))
         table = [f"| {name:<{wide}} | {value} |" for name, value in rows.items()]
         wrongs = [*self.doubled, *self.lost, *self.stuck, *self.misread, *self.miscounted, *self.misbilled]
-        told = [f"gone with its worker: {gap}" for gap in self.gaps]
-        return "\n".join([f"| {'':<{wide}} | |", f"|{'-' * (wide + 2)}|---|", *table, *told, *map(str, wrongs)])
+        told = map(str, [*self.gaps, *wrongs])
+        return "\n".join([f"| {'':<{wide}} | |", f"|{'-' * (wide + 2)}|---|", *table, *told])
+
+
+def _counted(gaps: Iterable[Gap]) -> str:
+    tokens = [gap.tokens for gap in gaps]
+    return f"{sum(tokens)} (in {len(tokens)} calls)"

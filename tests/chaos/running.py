@@ -94,7 +94,7 @@ def _report(found: Examination, trouble: Trouble, seconds: float) -> Report:
         misbilled=[wrong for wrong in told if isinstance(wrong, Wrong)],
         gaps=[gap for gap in told if isinstance(gap, Gap)],
         calls=len(found.site.gemini.records),
-        provider_tokens=sum(sum(record.usage or ()) for account in accounts for record in account.charged),
+        provider_tokens=sum(sum(call.charged) for account in accounts for call in account.charged),
         ledger_tokens=sum(sum(figures) for account in accounts for figures in account.recorded),
         recoveries=tuple(found.recoveries()),
     )

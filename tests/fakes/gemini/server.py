@@ -36,7 +36,10 @@ MODELS = frozenset({"gemini-3.8-flash", "gemini-3.8-pro"})
 
 @dataclass(frozen=True)
 class Record:
-    """One request and what became of it. Times by `time.monotonic`; `usage` as far as it was reported."""
+    """One request and what became of it. Times by `time.monotonic`.
+
+    `usage` as far as it was reported; `told`: when, and what, each time.
+    """
 
     number: int
     peer: tuple[str, int]  # two requests with the same one came over the same connection
@@ -51,6 +54,7 @@ class Record:
     finished: float | None = None
     hung_up: bool = False
     usage: tuple[int, int] | None = None
+    told: tuple[tuple[float, tuple[int, int]], ...] = ()
 
 
 class FakeGemini:
@@ -117,6 +121,11 @@ class FakeGemini:
             if number in self._records:
                 self._records[number] = replace(self._records[number], **facts)
                 self._changed.notify_all()
+
+    def tell(self, number: int, usage: tuple[int, int]) -> None:
+        with self._changed:
+            told = self._records[number].told if number in self._records else ()
+            self.note(number, usage=usage, told=(*told, (time.monotonic(), usage)))
 
     def choose(self, question: Question) -> Play:
         with self._changed:
@@ -239,7 +248,7 @@ class _Handler(BaseHTTPRequestHandler):
             case Send(data, usage):
                 self._write(data.replace(ASKED.encode(), self._model))
                 if usage:
-                    self.server.fake.note(number, usage=usage)
+                    self.server.fake.tell(number, usage)
             case Pause(seconds):
                 self._wait(seconds)
             case Hang():
