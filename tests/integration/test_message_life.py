@@ -271,38 +271,45 @@ def test_of_200_messages_at_once_on_two_processes_exactly_the_daily_limit_is_acc
     assert Counter(response.status_code for response in answers) == {202: 5, 402: 195}
     refused = next(response for response in answers if response.status_code == 402)
     assert refused.headers["Content-Type"] == "application/problem+json"
-    assert (refused.json()["limit"], refused.json()["used"]) == (5, 5)
+    told, usage = refused.json(), user.usage()
+    assert (told["limit"], told["used"], told["resets_at"]) == (5, 5, usage["resets_at"])
+    assert told["upgrade_url"] == house.site.settings["PUBLIC_URL"] + "/subscribe/pro/"
+    assert (usage["plan"], usage["daily_limit"], usage["used_today"]) == ("basic", 5, 5)
     accepted = [response.json()["reply"] for response in answers if response.status_code == 202]
     assert {user.final(reply)["status"] for reply in accepted} == {"complete"}
     assert (len(user.messages(room)), user.used()) == (10, 5)
 
 
-def test_the_ledger_is_the_sum_of_the_providers_figures_also_for_tries_that_failed(house: House) -> None:
+def test_the_ledger_has_every_call_as_the_provider_charges_it_with_model_and_plan_also_tries_that_failed(
+    house: House,
+) -> None:
     user = house.user()
     room, id = user.room(), user.me()["id"]
-    texts = [
+    as_basic = [
         house.question(),
         house.question(empty(), overloaded()),
         house.question(blocked_prompt()),
         house.question(*[empty()] * TRIES),
     ]
-    finals = [user.final(reply) for reply in [user.send(room, text) for text in texts]]
-    assert [final["status"] for final in finals] == ["complete", "complete", "failed", "failed"]
+    as_pro = [house.question()]
+    finals = [user.final(reply) for reply in [user.send(room, text) for text in as_basic]]
     assert house.settled(room)
-    told = [record for record in house.site.gemini.records if record.usage and any(t in record.text for t in texts)]
-    ledger = house.site.ask(
-        "SELECT model, sum(prompt_tokens), sum(output_tokens), count(*) FROM model_calls WHERE user_id = %s GROUP BY 1",
-        id,
-    )
-    assert {row[0]: row[1:] for row in ledger} == {
-        model: (
-            sum(record.usage[0] for record in told if record.usage and record.model == model),
-            sum(record.usage[1] for record in told if record.usage and record.model == model),
-            sum(record.model == model for record in told),
-        )
-        for model in ("gemini-3.8-flash", FALLBACK)
-    }
-    assert user.usage()["tokens"]["today"]["total_tokens"] == sum(sum(record.usage or ()) for record in told)
+    house.site.promote(user)
+    finals += [user.final(user.send(room, text)) for text in as_pro]
+    assert [final["status"] for final in finals] == ["complete", "complete", "failed", "failed", "complete"]
+    assert house.settled(room)
+    bill = [
+        (record.model, plan, *record.usage)
+        for plan, texts in (("basic", as_basic), ("pro", as_pro))
+        for record in house.site.gemini.records
+        if record.usage and any(text in record.text for text in texts)
+    ]
+    ledger = house.site.ask("SELECT model, plan, prompt_tokens, output_tokens FROM model_calls WHERE user_id = %s", id)
+    assert sorted(ledger) == sorted(bill)
+    assert {row[:2] for row in bill} == {
+        ("gemini-3.8-flash", "basic"), (FALLBACK, "basic"), ("gemini-3.8-flash", "pro")
+    }  # fmt: skip
+    assert user.usage()["tokens"]["today"]["total_tokens"] == sum(prompt + output for *_, prompt, output in bill)
     assert all(final["usage"]["total_tokens"] > 0 for final in finals)
 
 
