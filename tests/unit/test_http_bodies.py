@@ -41,7 +41,13 @@ def test_a_good_body_is_read_and_written() -> None:
 
 @pytest.mark.parametrize(
     "content_type",
-    ["application/json", "Application/JSON", "application/json; charset=utf-8", 'application/json;charset="UTF-8"'],
+    [
+        "application/json",
+        "Application/JSON",
+        "application/json; charset=utf-8",
+        'application/json;charset="UTF-8"',
+        "application/json; profile=any",
+    ],
 )
 def test_json_in_utf_8_is_the_media_type(content_type: str) -> None:
     assert post('{"name": "a"}', content_type).status_code == 201

@@ -13,7 +13,7 @@ from gemini_core.model.billing.plans import BASIC, PRO, Plans
 from gemini_core.model.chat import RoomChange
 from gemini_core.model.ids import UserId
 
-ANN = uuid4()
+ANN, BOB = uuid4(), uuid4()
 # In the process everybody is on the basic plan, and the default model is `model`.
 PLANS = Plans(replace(BASIC, models=("model", "small"), max_rooms=3), replace(PRO, models=("model", "small", "large")))
 
@@ -51,6 +51,16 @@ def test_a_room_is_renamed_instructed_pinned_and_archived_one_thing_at_a_time(ap
         expected |= change | {"updated_at": changed.json["updated_at"]}
         assert (changed.status_code, changed.json) == (200, expected)
         assert api.call(ANN, "GET", "/chatroom/").json["items"] == [expected]
+
+
+def test_a_change_of_nothing_leaves_the_room_in_its_place(api: ChatApi) -> None:
+    room = api.room(ANN, title="first")
+    api.room(ANN, title="second")
+    before = api.call(ANN, "GET", "/chatroom/").json["items"]
+    changed = api.call(ANN, "PATCH", room, json={})
+    assert (changed.status_code, changed.json) == (200, before[1])
+    assert api.call(ANN, "GET", "/chatroom/").json["items"] == before
+    assert api.call(BOB, "PATCH", room, json={}).status_code == 404
 
 
 def test_archived_rooms_are_listed_apart(api: ChatApi) -> None:

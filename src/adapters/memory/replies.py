@@ -8,7 +8,7 @@ from uuid import UUID
 
 from adapters.memory.chat.tables import MemoryChat, within
 from gemini_core.model.chat import Chatroom, Message, Status
-from gemini_core.model.ids import ChatroomId, JobId, MessageId, UserId
+from gemini_core.model.ids import NIL, ChatroomId, JobId, MessageId, UserId
 from gemini_core.model.jobs import Lease, NewJob
 from gemini_core.model.replies import Answer, Conversation, FeedEvent
 
@@ -62,11 +62,11 @@ class MemoryReplies:
 
     def owner(self, lease: Lease) -> UserId | None:
         with self.chat.store.lock:
-            room = self.chat.rooms.get(ChatroomId(lease.lane or UUID(int=0)))
+            room = self.chat.rooms.get(ChatroomId(lease.lane or NIL))
             return room.user_id if room else None
 
     def _found(self, lease: Lease) -> tuple[Chatroom, Message]:
-        room = self.chat.rooms[ChatroomId(lease.lane or UUID(int=0))]
+        room = self.chat.rooms[ChatroomId(lease.lane or NIL)]
         return room, self.chat.messages[room.id][MessageId(lease.id)]
 
 

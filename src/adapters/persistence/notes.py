@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID
 
 from sqlalchemy import Engine, bindparam, select, text
 
@@ -11,7 +10,7 @@ from adapters.persistence.chat.rows import ROOM_COLUMNS, message_of, room_of, st
 from adapters.persistence.engine import transaction
 from adapters.persistence.jobs import finish_job
 from adapters.persistence.tables import chatrooms, messages
-from gemini_core.model.ids import ChatroomId, JobId, MessageId
+from gemini_core.model.ids import NIL, ChatroomId, JobId, MessageId
 from gemini_core.model.jobs import Lease, NewJob
 from gemini_core.model.notes import Exchange, Stretch
 
@@ -41,7 +40,6 @@ KEEP_SUMMARY = text(
     ON CONFLICT DO NOTHING
     """
 )
-BEGINNING = UUID(int=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +68,7 @@ class SqlNotes:
             if found is None:
                 return None
             last = connection.execute(LAST_SUMMARY, {"room": room}).one_or_none()
-            after, summary = (BEGINNING, "") if last is None else (last.upto, last.content)
+            after, summary = (NIL, "") if last is None else (last.upto, last.content)
             asked = {"room": room, "after": after, "upto": upto, "limit": turns, "reach": reach}
             rows = connection.execute(STRETCH, asked).all()
         return Stretch(room_of(found), summary, tuple(message_of(row) for row in rows)) if rows else None

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import Engine, bindparam, text, update
 
@@ -12,7 +11,7 @@ from adapters.persistence.chat.rows import GIVE_BACK, ROOM, message_of, room_of,
 from adapters.persistence.engine import statement, transaction
 from adapters.persistence.jobs import finish_job
 from adapters.persistence.tables import PLAN, messages
-from gemini_core.model.ids import JobId, UserId
+from gemini_core.model.ids import NIL, JobId, UserId
 from gemini_core.model.jobs import Lease, NewJob
 from gemini_core.model.replies import Answer, Conversation
 
@@ -36,7 +35,6 @@ OWNER = text("SELECT user_id FROM chatrooms WHERE id = :room")
 SUMMARY = text(
     "SELECT upto, content FROM summaries WHERE chatroom_id = :room AND upto < :reply ORDER BY upto DESC LIMIT 1"
 )
-BEGINNING = UUID(int=0)
 FINAL = (
     update(messages)
     .where(messages.c.chatroom_id == bindparam("room"), messages.c.id == bindparam("reply"))
@@ -66,7 +64,7 @@ class SqlReplies:
             owner = connection.execute(BEGUN, {"room": room_id, "now": lease.trying_since}).one()
             room = connection.execute(ROOM, {"room": room_id, "owner": owner.user_id}).one()
             last = connection.execute(SUMMARY, {"room": room_id, "reply": lease.id}).one_or_none()
-            after, summary = (BEGINNING, "") if last is None else (last.upto, last.content)
+            after, summary = (NIL, "") if last is None else (last.upto, last.content)
             key = {"room": room_id, "reply": lease.id, "after": after}
             rows = connection.execute(HISTORY, {**key, "limit": history + 1, "reach": reach})
             reply, *turns = [message_of(row) for row in rows]

@@ -1,4 +1,4 @@
-"""What requests of every topic have in common: pages, and "do this once"."""
+"""What requests of every topic have in common: pages, "do this once", and that there is no such user."""
 
 import hashlib
 import json
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
-from gemini_core.errors import FieldError, Invalid
+from gemini_core.errors import FieldError, Invalid, NotFound
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -57,3 +57,8 @@ class Once:
 def key_reused() -> Invalid:
     """The failure for a key that was used before with another request."""
     return Invalid("This Idempotency-Key was used with another request.", code="idempotency-key-reused")
+
+
+def no_user() -> NotFound:
+    """There is none, or no longer."""
+    return NotFound("There is no such user.")

@@ -5,7 +5,6 @@ from datetime import datetime
 
 from adapters.memory.jobs import MemoryJobs
 from adapters.memory.store import MemoryStore
-from gemini_core.errors import NotFound
 from gemini_core.model.accounts.audit import AuditEvent
 from gemini_core.model.accounts.codes import ChallengeId, Purpose
 from gemini_core.model.accounts.people import Caller, Signup, SignupId, User, UserStatus
@@ -15,6 +14,7 @@ from gemini_core.model.billing.subscriptions import Standing
 from gemini_core.model.ids import JobId, SessionId, UserId
 from gemini_core.model.jobs import NewJob
 from gemini_core.model.limits import DAY
+from gemini_core.model.requests import no_user
 
 
 @dataclass(slots=True)
@@ -90,7 +90,7 @@ class MemoryAccounts:
         """Raises `NotFound`."""
         found = self.users.get(user)
         if found is None or found.status is UserStatus.ERASING:
-            raise NotFound("There is no such user.")
+            raise no_user()
         return found
 
     def challenge(self, challenge: ChallengeId) -> Challenge | None:

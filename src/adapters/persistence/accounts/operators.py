@@ -13,11 +13,11 @@ from adapters.persistence.accounts.rows import USER_COLUMNS, masked, user_of
 from adapters.persistence.accounts.sessions import END_ALL
 from adapters.persistence.engine import statement, transaction
 from adapters.persistence.tables import PLAN
-from gemini_core.errors import Conflict, NotFound
+from gemini_core.errors import Conflict
 from gemini_core.model.accounts.people import User
 from gemini_core.model.ids import UserId
 from gemini_core.model.limits import Ended
-from gemini_core.model.requests import Page
+from gemini_core.model.requests import Page, no_user
 
 LIST_USERS = text(
     f"""
@@ -107,7 +107,7 @@ class SqlOperators:
         ending = {"user": user, "now": now, "event": "account.suspended", "ip": None, "operator": operator}
         with transaction(self.engine) as connection:
             if connection.execute(SET_STATUS, {"user": user, "status": "suspended"}).one_or_none() is None:
-                raise NotFound("There is no such user.")
+                raise no_user()
             row = connection.execute(END_ALL, ending).one()
         return Ended(user, tuple(row.sessions), row.credential_version)
 
@@ -115,7 +115,7 @@ class SqlOperators:
         with transaction(self.engine) as connection:
             row = connection.execute(SET_STATUS, {"user": user, "status": "active"}).one_or_none()
             if row is None:
-                raise NotFound("There is no such user.")
+                raise no_user()
             connection.execute(NOTE_RESTORED, {"now": now, "user": user, "operator": operator})
         with statement(self.engine) as connection:
             connection.execute(LIFT_PAUSE, {"number": row.mobile_number})

@@ -15,6 +15,7 @@ from gemini_core.model.accounts.policy import AccountPolicy
 from gemini_core.model.accounts.sessions import Reused, Session
 from gemini_core.model.ids import SessionId, UserId
 from gemini_core.model.limits import Ended
+from gemini_core.model.requests import no_user
 
 # The newest token advances the counter; the one before it, within its grace, finds the successor as it is; anything
 # older ends the session. Whoever comes at the same instant waits for the row and then sees what became of it.
@@ -113,7 +114,7 @@ class SqlSessions:
         with statement(self.engine) as connection:
             row = connection.execute(END_ALL, values).one_or_none()
         if row is None:
-            raise NotFound("There is no such user.")
+            raise no_user()
         return Ended(user, tuple(row.sessions), row.credential_version)
 
     def _at(self, now: datetime) -> dict[str, Any]:

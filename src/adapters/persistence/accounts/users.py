@@ -10,12 +10,12 @@ from sqlalchemy import Engine, Row, text
 from adapters.persistence.accounts.rows import USER_COLUMNS, masked, user_of
 from adapters.persistence.engine import statement, transaction
 from adapters.persistence.jobs import insert_job
-from gemini_core.errors import NotFound
 from gemini_core.model.accounts.people import ERASE_ACCOUNT, Caller, Signup, User
 from gemini_core.model.accounts.policy import AccountPolicy
 from gemini_core.model.ids import JobId, SessionId, UserId
 from gemini_core.model.jobs import NewJob
 from gemini_core.model.limits import Ended
+from gemini_core.model.requests import no_user
 
 SIGN_UP = text(
     f"""
@@ -149,7 +149,7 @@ class SqlUsers:
                 connection.execute(forget, values)
             row = connection.execute(CLOSE, values).one_or_none()
         if row is None:
-            raise NotFound("There is no such user.")
+            raise no_user()
         return Ended(user, tuple(row.sessions), row.credential_version)
 
     def erase(self, user: UserId, *, then: Iterable[NewJob] = ()) -> None:
@@ -172,5 +172,5 @@ class SqlUsers:
 
 def _user(row: Row[Any] | None) -> User:
     if row is None:
-        raise NotFound("There is no such user.")
+        raise no_user()
     return user_of(row)

@@ -10,11 +10,10 @@ from adapters.persistence.billing.rows import LOCK_USER, checkout_of, customer_o
 from adapters.persistence.engine import statement, transaction
 from adapters.persistence.once import first_outcome, take_key
 from adapters.persistence.tables import billing_checkouts
-from gemini_core.errors import NotFound
 from gemini_core.model.billing.checkouts import AlreadySubscribed, Begun, Checkout, CheckoutId, Customer, Session
 from gemini_core.model.billing.subscriptions import Terms
 from gemini_core.model.ids import UserId
-from gemini_core.model.requests import Once
+from gemini_core.model.requests import Once, no_user
 
 ENSURE_CUSTOMER = text(
     "INSERT INTO billing_customers (user_id, created_at) VALUES (:user, :now) ON CONFLICT (user_id) DO NOTHING"
@@ -57,7 +56,7 @@ class SqlCheckouts:
             connection.execute(ENSURE_CUSTOMER, {"user": user, "now": now})
             owner = connection.execute(LOCK_USER, {"user": user, "now": now}).one_or_none()
             if owner is None:
-                raise NotFound("There is no such user.")
+                raise no_user()
             customer = customer_of(connection, user)
             if (first := _first(connection, user, once, now)) is not None:
                 return Begun(checkout=first, customer=customer, replayed=True)

@@ -13,13 +13,12 @@ from adapters.persistence.billing.rows import customer_of, grant_of, subscriptio
 from adapters.persistence.billing.subscriptions import GRANTS_OF
 from adapters.persistence.engine import statement, transaction
 from adapters.persistence.tables import billing_flags
-from gemini_core.errors import NotFound
 from gemini_core.model.billing.acts import flags_cleared, linked
 from gemini_core.model.billing.events import Concern
 from gemini_core.model.billing.ledger import BillingFilter, BillingRecord, Flag, customer_taken
 from gemini_core.model.billing.subscriptions import ALIVE, Standing
 from gemini_core.model.ids import UserId
-from gemini_core.model.requests import Page
+from gemini_core.model.requests import Page, no_user
 
 FLAGS_OF = select(billing_flags).where(billing_flags.c.user_id == bindparam("user")).order_by(billing_flags.c.raised_at)
 CLEAR_FLAGS = delete(billing_flags).where(billing_flags.c.user_id == bindparam("user"))
@@ -85,7 +84,7 @@ class SqlBillingLedger:
         with transaction(self.engine) as connection:
             row = connection.execute(RECORD, {"user": user}).one_or_none()
             if row is None:
-                raise NotFound("There is no such user.")
+                raise no_user()
             return _record(connection, row)
 
     def list_records(self, which: BillingFilter, *, limit: int, after: tuple[str, ...] | None) -> Page[BillingRecord]:

@@ -6,11 +6,11 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, select, text
 
 from adapters.persistence.tables import PLAN, subscriptions
-from gemini_core.errors import NotFound
 from gemini_core.model.billing.checkouts import Checkout, CheckoutId, Customer, Offer
 from gemini_core.model.billing.events import Concern, EventRecord, EventState, Subject
 from gemini_core.model.billing.subscriptions import Grant, GrantId, Subscription
 from gemini_core.model.ids import UserId
+from gemini_core.model.requests import no_user
 
 LOCK_USER = text(
     f"SELECT {PLAN} AS plan FROM users u WHERE u.id = :user AND u.status <> 'erasing' FOR NO KEY UPDATE"  # noqa: S608
@@ -35,14 +35,14 @@ RAISE_FLAG = text(
 def lock_user(connection: Connection, user: UserId, now: datetime) -> None:
     """Hold the user's row until the transaction ends. Raises `NotFound`."""
     if connection.execute(LOCK_USER, {"user": user, "now": now}).one_or_none() is None:
-        raise NotFound("There is no such user.")
+        raise no_user()
 
 
 def customer_of(connection: Connection, user: UserId) -> Customer:
     """Who the user is to the gateway. Raises `NotFound` for no such user."""
     row = connection.execute(CUSTOMER, {"user": user}).one_or_none()
     if row is None:
-        raise NotFound("There is no such user.")
+        raise no_user()
     return Customer(
         user_id=user, id=row.customer_id, generation=row.generation, known_since=row.created_at, email=row.email
     )

@@ -3,14 +3,13 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import BindParameter, bindparam, func, select, tuple_
 
 from adapters.persistence.chat.rows import MESSAGE_COLUMNS, ROOM_COLUMNS
 from adapters.persistence.engine import Engine, statement
 from adapters.persistence.tables import chatrooms, daily_usage, messages, model_calls
-from gemini_core.model.ids import UserId
+from gemini_core.model.ids import NIL, UserId
 
 OWNER: BindParameter[Any] = bindparam("owner")
 PAGE = 500
@@ -59,7 +58,7 @@ class SqlChatExport:
 
     def _messages(self, user: UserId) -> Iterator[Mapping[str, object]]:
         """Some at a time, so that no connection is held while a slow client reads."""
-        room = message = UUID(int=0)
+        room = message = NIL
         while True:
             position = {"owner": user, "room": room, "message": message}
             with statement(self.engine) as connection:

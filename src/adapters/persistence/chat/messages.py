@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import CompoundSelect, Engine, Select, bindparam, select, text, union_all, update
 
@@ -16,7 +15,7 @@ from adapters.persistence.jobs import next_in_lane
 from adapters.persistence.tables import messages
 from gemini_core.model.attachments import Attachment
 from gemini_core.model.chat import Message, Role, Sent, already_final, no_message, no_room
-from gemini_core.model.ids import ChatroomId, JobId, MessageId, UserId
+from gemini_core.model.ids import NIL, ChatroomId, JobId, MessageId, UserId
 from gemini_core.model.requests import Once, Page
 
 MESSAGE_PAGE = select(*MESSAGE_COLUMNS).where(OWN_ROOM, ~messages.c.superseded).limit(bindparam("limit"))
@@ -39,7 +38,6 @@ ALTERNATIVES = (
     .order_by("id")
     .limit(bindparam("limit"))
 )
-FIRST = UUID(int=0)
 LOCK_JOB = text("SELECT leased_until > now() AS leased FROM jobs WHERE id = :reply AND lane = :room FOR UPDATE")
 TELL_WORKER = text("UPDATE jobs SET cancelled = true WHERE id = :reply")
 DROP_JOB = text("DELETE FROM jobs WHERE id = :reply")
@@ -117,7 +115,7 @@ class SqlMessages:
         reply_to: MessageId | None = None,
     ) -> Page[Message]:
         query: Select[Any] | CompoundSelect[Any] = FORWARD if before is None else BACKWARD
-        asked = {"reader": reader, "room": room, "limit": limit + 1, "after": after or FIRST, "before": before}
+        asked = {"reader": reader, "room": room, "limit": limit + 1, "after": after or NIL, "before": before}
         if reply_to is not None:
             query, asked["said"] = ALTERNATIVES, reply_to
         with statement(self.engine) as connection:

@@ -12,11 +12,10 @@ from adapters.persistence.engine import statement, transaction
 from adapters.persistence.jobs import insert_job
 from adapters.persistence.once import first_outcome, take_key
 from adapters.persistence.tables import PLAN, chatrooms
-from gemini_core.errors import NotFound
 from gemini_core.model.chat import Chatroom, RoomChange, no_more_rooms, no_room
 from gemini_core.model.ids import ChatroomId, UserId
 from gemini_core.model.jobs import NewJob
-from gemini_core.model.requests import Once, Page
+from gemini_core.model.requests import Once, Page, no_user
 
 # A statement of its own, so that the count that follows it sees what was stored while it waited for the lock.
 LOCK_OWNER = text(f"SELECT {PLAN} AS plan FROM users u WHERE u.id = :user_id FOR NO KEY UPDATE")  # noqa: S608
@@ -82,7 +81,7 @@ class SqlRooms:
     def _insert(self, connection: Connection, room: Chatroom, max_rooms: Mapping[str, int]) -> None:
         plan = connection.execute(LOCK_OWNER, {"user_id": room.user_id, "now": room.created_at}).scalar_one_or_none()
         if plan is None:
-            raise NotFound("There is no such user.")
+            raise no_user()
         values = {
             "id": room.id,
             "user_id": room.user_id,

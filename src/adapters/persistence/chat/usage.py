@@ -10,11 +10,11 @@ from sqlalchemy import Engine, text
 from adapters.persistence.engine import statement, transaction
 from adapters.persistence.jobs import insert_job
 from adapters.persistence.tables import PLAN
-from gemini_core.errors import NotFound
 from gemini_core.model.chat import DayUsage, TokenTotals, Usage
 from gemini_core.model.ids import UserId
 from gemini_core.model.jobs import NewJob
 from gemini_core.model.replies import ModelCall
+from gemini_core.model.requests import no_user
 
 DAY_USAGE = text(
     f"""
@@ -60,7 +60,7 @@ class SqlUsage:
         with statement(self.engine) as connection:
             row = connection.execute(DAY_USAGE, {"user_id": user, "day": day, "now": now}).one_or_none()
         if row is None:
-            raise NotFound("There is no such user.")
+            raise no_user()
         return DayUsage(row.plan, row.used)
 
     def refused(self, user: UserId, day: date, *, then: Iterable[NewJob]) -> None:

@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from gemini_core.errors import NotFound
 from gemini_core.model.accounts.audit import AuditEvent
 from gemini_core.model.accounts.keys import SigningKey
 from gemini_core.model.accounts.people import User, UserStatus
 from gemini_core.model.accounts.sessions import Session
 from gemini_core.model.ids import JobId, UserId, uuid7
 from gemini_core.model.limits import BudgetFigures
-from gemini_core.model.requests import Page
+from gemini_core.model.requests import Page, no_user
 from gemini_core.ports.accounts.keys import KeyRing
 from gemini_core.ports.accounts.limits import Limits
 from gemini_core.ports.accounts.operating import AuditLog, Operators
@@ -67,7 +66,7 @@ class FindUser:
         ).items
         user = next((user for user in found if user.mobile_number == number), None)
         if user is None:
-            raise NotFound("There is no such user.")
+            raise no_user()
         return user
 
 

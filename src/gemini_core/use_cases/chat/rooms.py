@@ -104,6 +104,8 @@ class ChangeRoom:
 
     def __call__(self, owner: UserId, room: ChatroomId, change: RoomChange) -> Chatroom:
         """The room as it is now. Raises `Invalid`, `Forbidden`, `NotFound`, `Unavailable`."""
+        if change == RoomChange():
+            return self.rooms.show(owner, room)
         now = self.clock.now()
         named: dict[str, Any] = {"pinned": change.pinned, "archived": change.archived}
         if change.title is not None:
