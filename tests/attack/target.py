@@ -147,8 +147,8 @@ class Target:
         self.secrets.update((found["access"], found["refresh"]))
         return found
 
-    def swarm(self, requests: Sequence[Request]) -> list[httpx.Response]:
-        """All at once, each on a connection of its own."""
+    def swarm(self, requests: Sequence[Request], urls: Sequence[str] = ()) -> list[httpx.Response]:
+        """All at once, each on a connection of its own; at these processes, or at the usual ones."""
         together = threading.Barrier(len(requests))
 
         def one(url: str, request: Request) -> httpx.Response:
@@ -162,7 +162,7 @@ class Target:
                 return httpx.Response(answer.status, headers=answer.getheaders(), content=answer.read())
 
         with ThreadPoolExecutor(len(requests)) as pool:
-            return list(pool.map(one, [self.url for _ in requests], requests))
+            return list(pool.map(one, itertools.cycle(urls or self.urls), requests))
 
 
 def _headers(ip: str, token: str) -> dict[str, str]:
