@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import logging
 import os
 import resource
 import signal
@@ -16,6 +17,8 @@ from granian.log import LogLevels
 from granian.server import Server
 
 from gemini_core.errors import Failure, Unavailable
+
+log = logging.getLogger(__name__)
 
 STOP_SECONDS: Final = 10
 _IDLE_SECONDS: Final = 75  # more than the minute after which load balancers give up a connection
@@ -34,6 +37,7 @@ def serve(target: str, *, host: str, port: int, processes: int, threads: int) ->
     """
     address = _free_address(host, port)
     _raise_open_files(threads * _CONNECTIONS_PER_THREAD)
+    log.info("serving", extra={"host": host, "port": port, "processes": processes})
     Server(
         target,
         address=address,
