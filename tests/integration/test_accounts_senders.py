@@ -20,6 +20,8 @@ from tests.integration.account_house import house
 
 from adapters.breaches.pwned import PwnedPasswords
 from adapters.local.inbox import LocalInbox
+from adapters.local.processes import until
+from adapters.redis.client import connect
 from adapters.sms import posting
 from adapters.sms.twilio import Twilio
 from adapters.sms.webhook import SmsWebhook
@@ -155,6 +157,25 @@ def test_a_code_that_its_sender_refuses_costs_nothing_and_may_be_asked_for_at_on
         code = json.loads(fake.requests[-1][2])["text"].split()[0]
         proof = {"challenge_id": challenge, "otp": code}
         assert api.post("/auth/verify-otp/", proof).status_code == 200
+
+
+def test_the_broker_hears_of_a_code_by_the_id_of_its_promise_alone(
+    postgres_url: str, valkey_url: str, tmp_path: Path
+) -> None:
+    with (
+        house(postgres_url, valkey_url, tmp_path, OTP_SENDER="webhook", OTP_WEBHOOK_URL="http://127.0.0.1:9/") as (
+            api,
+            container,
+        ),
+        connect(valkey_url) as redis,
+    ):
+        api.post("/auth/signup/", {"mobile_number": NUMBER})
+        api.ask(NUMBER)
+        assert until(lambda: redis.llen("gemini-backend") == 1, within=10)
+        (job,) = container.core().due_jobs(limit=10)
+        body = json.loads(redis.lindex("gemini-backend", 0))["body"]
+        arguments, named, _ = json.loads(b64decode(body))
+        assert (arguments, named) == ([[str(job)]], {})
 
 
 @pytest.mark.parametrize("sender", [twilio, webhook])
