@@ -95,8 +95,9 @@ def _postgres(request: pytest.FixtureRequest) -> Iterator[str]:
 def _own_database(server: str) -> Iterator[str]:
     name = f"test_{secrets.token_hex(8)}"
     with psycopg.connect(server, autocommit=True) as connection:
-        copied = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(TEMPLATE))
-        connection.execute(copied)
+        # Copied file by file: half the time of the usual way, by the log.
+        copied = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
+        connection.execute(copied.format(sql.Identifier(name), sql.Identifier(TEMPLATE)))
         yield _database(server, name)
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
@@ -163,5 +164,12 @@ def private_valkey() -> Iterator[Valkey]:
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
     """Like `tmp_path`, but open to the user that the embedded servers run as."""
+    with _open_folder() as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def module_open_folder() -> Iterator[Path]:
+    """One that the tests of a module share."""
     with _open_folder() as folder:
         yield folder

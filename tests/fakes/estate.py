@@ -9,9 +9,12 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from time import monotonic, sleep
-from typing import Any, TypeVar
+from typing import Any, LiteralString, TypeVar
+from urllib.parse import urlsplit
 
 import httpx
+import psycopg
+import redis
 
 from adapters.local.processes import free_port, until
 from adapters.local.programs import answers
@@ -72,6 +75,54 @@ class Estate:
         told: dict[str, Any] = answer.json()
         return told
 
+    def rows(self, query: LiteralString) -> int:
+        """What the query counts."""
+        with psycopg.connect(self.environ["DATABASE_URL"]) as connection:
+            found = connection.execute(query).fetchone()
+            assert found is not None
+            return int(found[0])
+
+    def unfinished(self) -> int:
+        """Events and looks at Stripe that are still to be done."""
+        waiting = "SELECT count(*) FROM billing_events WHERE state = 'received'"
+        jobs = "SELECT count(*) FROM jobs WHERE kind IN ('billing_sync', 'billing_event')"
+        return self.rows(waiting) + self.rows(jobs)
+
+    def healthy(self) -> bool:
+        """Every API process answers."""
+        return all(answers("127.0.0.1", urlsplit(api).port or 0, "/healthz/") for api in self.apis)
+
+    def scheduled(self) -> bool:
+        """The worker has done what it does again and again for the first time, and nothing else is promised."""
+        query = "SELECT (count(*) > 0 AND bool_and(leased_until IS NULL AND due_at > now()))::int FROM jobs"
+        return bool(self.rows(query))
+
+    def calm(self) -> "Estate":
+        """Stripe answers and tells as it should, and everything that it told is done."""
+        controls = self.sandbox.controls
+        controls.pull("faults", {"count": 0})
+        controls.pull("release", {})
+        controls.pull("deliveries", {"mode": "normal", "form": "snapshot"})
+        eventually(self._hurried, (0).__eq__)
+        return self
+
+    def anew(self) -> "Estate":
+        """For users to come, everything is as if it had just been started."""
+        self.calm()
+        self.sandbox.shelf.empty()
+        self.sandbox.shelf.offset = 0
+        with psycopg.connect(self.environ["DATABASE_URL"]) as connection:
+            connection.execute("TRUNCATE billing_events, billing_flags")
+        with redis.Redis.from_url(self.environ["REDIS_URL"]) as client:
+            client.flushall()
+        return self
+
+    def _hurried(self) -> int:
+        """What is unfinished; a job that rests because Stripe was away rests no longer."""
+        with psycopg.connect(self.environ["DATABASE_URL"]) as connection:
+            connection.execute("UPDATE jobs SET due_at = now() WHERE kind IN ('billing_sync', 'billing_event')")
+        return self.unfinished() + self.sandbox.deliveries.waiting()
+
     def cli(self, *arguments: str, expect: int = 0) -> str:
         """What `gemini-backend` prints."""
         done = subprocess.run(
@@ -121,10 +172,9 @@ def estate(folder: Path, database_url: str, redis_url: str, *, apis: int = 1, **
         for port in ports:
             stack.enter_context(_running(["serve"], {**environ, "PORT": str(port)}, log))
         stack.enter_context(_running(["worker"], environ, log))
-        up = until(lambda: all(answers("127.0.0.1", port, "/healthz/") for port in ports), within=30)
-        assert up, (folder / "log").read_text()[-3000:]
         running = Estate([f"http://127.0.0.1:{port}" for port in ports], sandbox, environ)
         stack.callback(running.client.close)
+        assert until(lambda: running.healthy() and running.scheduled(), within=60), (folder / "log").read_text()[-3000:]
         yield running
 
 

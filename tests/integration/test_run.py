@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -69,15 +70,29 @@ def ended(pid: int) -> bool:
         return True
 
 
+@contextmanager
+def running(folder: Path) -> Iterator[Dev]:
+    everything = Dev(folder)
+    try:
+        everything.read_until("Ready after")
+        yield everything
+    finally:
+        if everything.process.poll() is None:
+            everything.end(signal.SIGTERM)
+
+
 @pytest.fixture
 def dev(open_folder: Path) -> Iterator[Dev]:
-    running = Dev(open_folder)
-    try:
-        running.read_until("Ready after")
-        yield running
-    finally:
-        if running.process.poll() is None:
-            running.end(signal.SIGTERM)
+    """One that the test may end."""
+    with running(open_folder) as everything:
+        yield everything
+
+
+@pytest.fixture(scope="module")
+def standing(module_open_folder: Path) -> Iterator[Dev]:
+    """One that the tests of this file share."""
+    with running(module_open_folder) as everything:
+        yield everything
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
@@ -98,38 +113,35 @@ def test_a_killed_supervisor_leaves_nothing_behind_and_is_no_obstacle_to_the_nex
     dev.end(signal.SIGKILL)
     assert until(lambda: all(ended(pid) for pid in below), within=20), [below[pid] for pid in below if not ended(pid)]
 
-    following = Dev(open_folder)
-    try:
-        following.read_until("Ready after")
-    finally:
-        following.end(signal.SIGTERM)
+    with running(open_folder) as following:
+        assert following.ready()
 
 
-def test_whatever_dies_is_started_again_and_that_is_said(dev: Dev) -> None:
+def test_whatever_dies_is_started_again_and_that_is_said(standing: Dev) -> None:
     for program in PARTS:
-        victim = next(pid for pid, command in descendants(dev.process.pid).items() if program in command)
+        victim = next(pid for pid, command in descendants(standing.process.pid).items() if program in command)
         os.kill(victim, signal.SIGKILL)
-        dev.read_until("killed by SIGKILL): starting it again.")
-        dev.read_until("is back.")
-    assert until(dev.ready, within=20)
+        standing.read_until("killed by SIGKILL): starting it again.")
+        standing.read_until("is back.")
+    assert until(standing.ready, within=20)
 
 
-def test_a_second_supervisor_of_the_same_data_is_refused(dev: Dev) -> None:
-    told = run("dev", **dev.environ)
-    assert told == (1, f"DATA_DIR: another `gemini-backend dev` runs on {dev.environ['DATA_DIR']} already.")
+def test_a_second_supervisor_of_the_same_data_is_refused(standing: Dev) -> None:
+    told = run("dev", **standing.environ)
+    assert told == (1, f"DATA_DIR: another `gemini-backend dev` runs on {standing.environ['DATA_DIR']} already.")
 
 
-def test_a_second_api_beside_the_first_finds_the_same_servers(dev: Dev) -> None:
+def test_a_second_api_beside_the_first_finds_the_same_servers(standing: Dev) -> None:
     port = free_port(0) or 0
-    with subprocess.Popen([*PROGRAM, "serve"], env=dev.environ | {"PORT": str(port)}) as second:
+    with subprocess.Popen([*PROGRAM, "serve"], env=standing.environ | {"PORT": str(port)}) as second:
         try:
             assert until(lambda: second.poll() is None and answers("127.0.0.1", port, "/readyz/"), within=20)
         finally:
             second.terminate()
 
 
-def test_what_is_set_counts_more_than_what_runs_beside(dev: Dev) -> None:
-    told = run("migrate", **dev.environ, DATABASE_URL="postgresql://u@127.0.0.1:1/elsewhere")
+def test_what_is_set_counts_more_than_what_runs_beside(standing: Dev) -> None:
+    told = run("migrate", **standing.environ, DATABASE_URL="postgresql://u@127.0.0.1:1/elsewhere")
     assert told == (1, "The database cannot be reached right now.")
 
 

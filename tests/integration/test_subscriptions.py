@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from tests.fakes.buyer import Buyer
@@ -11,10 +10,17 @@ from tests.fakes.estate import Estate, User, estate, eventually
 BUYER = Buyer()
 
 
+@pytest.fixture(scope="module")
+def running(
+    module_postgres_url: str, module_valkey_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Estate]:
+    with estate(tmp_path_factory.mktemp("estate"), module_postgres_url, module_valkey_url) as everything:
+        yield everything
+
+
 @pytest.fixture
-def shop(open_folder: Path, postgres_url: str, valkey_url: str) -> Iterator[Estate]:
-    with estate(open_folder, postgres_url, valkey_url) as running:
-        yield running
+def shop(running: Estate) -> Estate:
+    return running.anew()
 
 
 def waits_for(shop: Estate, user: User, **wanted: object) -> dict[str, object]:

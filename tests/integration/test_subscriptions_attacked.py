@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 import httpx
 import psycopg
 import pytest
-import redis
 from tests.crowd import at_once
 from tests.fakes.buyer import Buyer
 from tests.fakes.estate import SECRET, Estate, User, estate, eventually
@@ -37,17 +36,7 @@ def running(
 
 @pytest.fixture
 def shop(running: Estate) -> Estate:
-    """Everything as if it had just been started."""
-    BUYER.pull(running.sandbox.url, "faults", count=0)
-    BUYER.pull(running.sandbox.url, "release")
-    BUYER.pull(running.sandbox.url, "deliveries", mode="normal", form="snapshot")
-    eventually(lambda: hurried(running), (0).__eq__)
-    running.sandbox.shelf.empty()
-    with psycopg.connect(running.environ["DATABASE_URL"]) as connection:
-        connection.execute("TRUNCATE billing_events, billing_flags")
-    with redis.Redis.from_url(running.environ["REDIS_URL"]) as client:
-        client.flushall()
-    return running
+    return running.anew()
 
 
 def paid(shop: Estate) -> tuple[User, dict[str, Any]]:
@@ -67,33 +56,13 @@ def plan_becomes(shop: Estate, user: User, plan: str) -> None:
 def quiet(shop: Estate) -> None:
     """Everything sent has been taken, and every look it led to has been written."""
     eventually(shop.sandbox.deliveries.waiting, (0).__eq__)
-    eventually(lambda: unfinished(shop), (0).__eq__)
+    eventually(shop.unfinished, (0).__eq__)
 
 
 def end(shop: Estate, subscription: dict[str, Any]) -> None:
     """The subscription is over at Stripe."""
     with shop.sandbox.shelf.lock:
         shop.sandbox.shop.end(subscription)
-
-
-def hurried(shop: Estate) -> int:
-    """What is unfinished; a job that rests because Stripe was away rests no longer."""
-    with psycopg.connect(shop.environ["DATABASE_URL"]) as connection:
-        connection.execute("UPDATE jobs SET due_at = now() WHERE kind IN ('billing_sync', 'billing_event')")
-    return unfinished(shop) + shop.sandbox.deliveries.waiting()
-
-
-def unfinished(shop: Estate) -> int:
-    waiting = "SELECT count(*) FROM billing_events WHERE state = 'received'"
-    jobs = "SELECT count(*) FROM jobs WHERE kind IN ('billing_sync', 'billing_event')"
-    return rows(shop, waiting) + rows(shop, jobs)
-
-
-def rows(shop: Estate, query: str) -> int:
-    with psycopg.connect(shop.environ["DATABASE_URL"]) as connection:
-        found = connection.execute(query).fetchone()
-        assert found is not None
-        return int(found[0])
 
 
 def memory(shop: Estate) -> int:
@@ -128,7 +97,7 @@ def send(
 
 def test_whatever_is_not_stripes_is_400_and_leaves_no_row(shop: Estate) -> None:
     user, subscription = paid(shop)
-    before = rows(shop, "SELECT count(*) FROM billing_events")
+    before = shop.rows("SELECT count(*) FROM billing_events")
     told = event({**subscription, "status": "active"})
     body = json.dumps(told).encode()
     now = int(datetime.now(UTC).timestamp())
@@ -144,7 +113,7 @@ def test_whatever_is_not_stripes_is_400_and_leaves_no_row(shop: Estate) -> None:
         assert send(shop, bad).status_code == (200 if bad.startswith(b"{") else 400)
     assert shop.call("POST", WEBHOOK, content=body).status_code == 400
     quiet(shop)
-    assert rows(shop, "SELECT count(*) FROM billing_events") == before + 1
+    assert shop.rows("SELECT count(*) FROM billing_events") == before + 1
     assert shop.status(user)["plan"] == "pro"
 
 
@@ -246,7 +215,7 @@ def test_strangers_and_the_other_mode_are_ignored(shop: Estate) -> None:
         assert send(shop, told).status_code == 200
         assert send(shop, told).status_code == 200
     quiet(shop)
-    assert rows(shop, "SELECT count(*) FROM billing_events WHERE state = 'ignored'") == 4
+    assert shop.rows("SELECT count(*) FROM billing_events WHERE state = 'ignored'") == 4
     assert len(shop.sandbox.api.calls) <= calls + 2
 
 
@@ -295,7 +264,7 @@ def test_a_second_paid_subscription_is_flagged_and_not_touched(shop: Estate) -> 
     shop.sandbox.shop.collect(second)
     quiet(shop)
     assert shop.status(user)["plan"] == "pro"
-    assert rows(shop, "SELECT count(*) FROM billing_flags WHERE concern = 'duplicate'") == 1
+    assert shop.rows("SELECT count(*) FROM billing_flags WHERE concern = 'duplicate'") == 1
     assert {each["status"] for each in shop.sandbox.shelf.all("subscription")} == {"active"}
 
 
@@ -405,5 +374,5 @@ def test_refunds_and_disputes_are_flagged(shop: Estate) -> None:
     for lever in ("refund", "dispute"):
         BUYER.pull(shop.sandbox.url, lever, subscription=subscription["id"])
     quiet(shop)
-    assert rows(shop, "SELECT count(*) FROM billing_flags WHERE concern IN ('refund', 'dispute')") == 2
+    assert shop.rows("SELECT count(*) FROM billing_flags WHERE concern IN ('refund', 'dispute')") == 2
     assert shop.status(user)["plan"] == "pro"

@@ -20,11 +20,16 @@ BUYER = Buyer()
 
 
 @pytest.fixture(scope="module")
-def shop(
+def running(
     module_postgres_url: str, module_valkey_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Estate]:
-    with estate(tmp_path_factory.mktemp("estate"), module_postgres_url, module_valkey_url) as running:
-        yield running
+    with estate(tmp_path_factory.mktemp("estate"), module_postgres_url, module_valkey_url) as everything:
+        yield everything
+
+
+@pytest.fixture
+def shop(running: Estate) -> Estate:
+    return running.calm()
 
 
 class Console:
@@ -50,8 +55,8 @@ class Console:
 
 
 @pytest.fixture(scope="module")
-def console(shop: Estate) -> Iterator[Console]:
-    made = Console(shop)
+def console(running: Estate) -> Iterator[Console]:
+    made = Console(running)
     yield made
     made.close()
 
@@ -120,14 +125,13 @@ def test_lost_webhooks_are_healed_by_hand(shop: Estate, console: Console) -> Non
     assert shop.status(other)["plan"] == "pro"
     assert console.said("sync", "--all")["looked_at"] >= 2
     assert console.said("sync", "--all", "--dry-run")["changes"] == []
-    BUYER.pull(shop.sandbox.url, "release")
 
 
 def test_what_wants_an_eye_is_found_and_cleared(shop: Estate, console: Console) -> None:
     user = paid(shop)
     user_id = console.said("show", user.number)["user"]
-    (running,) = (each for each in console.said("list", "--status", "active")["items"] if each["user"] == user_id)
-    BUYER.pull(shop.sandbox.url, "refund", subscription=running["subscriptions"].partition(":")[0])
+    (active,) = (each for each in console.said("list", "--status", "active")["items"] if each["user"] == user_id)
+    BUYER.pull(shop.sandbox.url, "refund", subscription=active["subscriptions"].partition(":")[0])
     flagged = eventually(lambda: console.said("list", "--flagged")["items"], bool)
     assert [(each["user"], each["flags"]) for each in flagged] == [(user_id, "refund")]
     assert console.said("list", "--duplicates")["items"] == []

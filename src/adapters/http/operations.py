@@ -70,9 +70,9 @@ class Readyz:
     @describe("Is everything there", answers={200: ReadinessReport, 503: ReadinessReport}, signed_in=False)
     def on_get(self, _req: falcon.Request, resp: falcon.Response) -> None:
         """Database, Redis and queue, each with its state and time. 503 where one that is needed is down."""
-        until = perf_counter() + self._seconds
-        asked = {name: self._ask(name, probe) for name, probe in self._probes.items()}
-        checks = {name: asking.result(until) for name, asking in asked.items()}
+        now = perf_counter()
+        asked = {name: self._ask(name, probe, now) for name, probe in self._probes.items()}
+        checks = {name: asking.result(now + self._seconds) for name, asking in asked.items()}
         down = [check for check in checks.values() if check.state == "down"]
         if any(check.needed for check in down):
             resp.status = falcon.HTTP_503
@@ -82,22 +82,22 @@ class Readyz:
             report = ReadinessReport("degraded" if down else "ready", checks)
         resp.data = bodies.write(report)
 
-    def _ask(self, name: str, probe: Probe) -> "_Asking":
+    def _ask(self, name: str, probe: Probe, now: float) -> "_Asking":
         with self._lock:
             asking = self._asking.get(name)
             if asking is None or not asking.is_alive():
-                asking = self._asking[name] = _Asking(name, probe)
+                asking = self._asking[name] = _Asking(name, probe, now)
                 asking.start()
             return asking
 
 
 class _Asking(threading.Thread):
-    """One probe being asked. A daemon, so that a hanging one does not keep the process from ending."""
+    """One probe, asked since `began`. A daemon, so that a hanging one does not keep the process from ending."""
 
-    def __init__(self, name: str, probe: Probe) -> None:
+    def __init__(self, name: str, probe: Probe, began: float) -> None:
         super().__init__(name=f"probe-{name}", daemon=True)
         self._probe = probe
-        self._began = perf_counter()
+        self._began = began
         self._state: Literal["up", "down"] = "down"
         self._seconds: float | None = None
 
