@@ -3,20 +3,24 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from tests.chaos.plan import SILENCE
 from tests.fakes.gemini import Record
 
 Figures = tuple[int, int]
 NOTHING = (0, 0)
-# Seconds before a worker hung up in which the provider may have sent what nobody read any more.
-UNREAD = 1.5
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call as the provider charges it. `struck`: a worker was killed before the call's job went on."""
+    """A call as the provider charges it.
+
+    `struck`: a worker was killed before the call's job went on. `left`: when a worker gave the call up, by the
+    provider's eyes or its own word; None if none did.
+    """
 
     record: Record
     struck: bool = False
+    left: float | None = None
 
     @property
     def charged(self) -> Figures:
@@ -26,12 +30,10 @@ class Call:
         """That was the bill at some time."""
         return any(told == figures for _, told in self.record.told)
 
-    def was_hung_up_on(self, part: Figures) -> bool:
-        """Its worker did not want more; what came after this part of the bill, came in the moment that it said so."""
-        end = self.record.finished
-        if not self.record.hung_up or end is None:
-            return False
-        return all(at > end - UNREAD for at, told in self.record.told if told > part)
+    def was_left_after(self, part: Figures) -> bool:
+        """The bill went on from this part only when its worker was giving up: what came then may be unread."""
+        left = self.left
+        return left is not None and all(at > left - SILENCE for at, told in self.record.told if told > part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class Gap:
         return sum(self.charged) - sum(self.recorded)
 
     def __str__(self) -> str:
-        why = "gone with its worker" if self.killed else "sent when its worker hung up"
+        why = "gone with its worker" if self.killed else "sent when its worker gave up"
         return f"{why}: {self.text!r}: {sum(self.charged)} tokens charged, {sum(self.recorded)} on record"
 
 
@@ -57,8 +59,8 @@ class Gap:
 class Account:
     """The calls made for one job: as the provider charges them, and as they are on record.
 
-    `died`: how many of its attempts ended with their worker. Only these may leave a gap; and a call that a worker hung
-    up on, though it lived, may have been charged for a last piece that nobody read.
+    `died`: how many of its attempts ended with their worker. Only these may leave a gap; and a call that a worker gave
+    up, though it lived, may have been charged for what was not read any more.
     """
 
     charged: list[Call] = field(default_factory=list)
@@ -68,26 +70,28 @@ class Account:
     def gaps(self) -> Sequence[Gap]:
         """The calls that are not on record as they were charged. Raises `Wrong` where that has no excuse."""
         short, left = self._unequal()
-        found, struck, unexcused = list[Gap](), list[Gap](), list[Gap]()
+        found, unexcused, deaths = list[Gap](), list[Gap](), self.died
         for call in short:
             part = max((figures for figures in left if call.was_told(figures)), default=NOTHING)
             if part in left:
                 left.remove(part)
-            gap = Gap(call.record.text, call.charged, part, killed=call.struck and self.died > 0)
+            killed = call.struck and deaths > 0
+            deaths -= killed
+            gap = Gap(call.record.text, call.charged, part, killed=killed)
             found.append(gap)
-            if not call.was_hung_up_on(part):
-                (struck if call.struck else unexcused).append(gap)
-        if left or unexcused or len(struck) > self.died:
-            raise Wrong(f"{self.died} attempts died; charged and not on record: {found}; only on record: {left}")
+            if not killed and not call.was_left_after(part):
+                unexcused.append(gap)
+        if left or unexcused:
+            raise Wrong(f"{self.died} attempts died; not on record: {unexcused}; only on record: {left}")
         return found
 
     def _unequal(self) -> tuple[list[Call], list[Figures]]:
         """What is left of both sides without the calls that are on record exactly as they were charged.
 
-        Of calls that cost the same, one that died with its worker is the one that is missing.
+        Of calls that cost the same, the one that has an excuse is the one that is missing.
         """
         left, short = list(self.recorded), list[Call]()
-        for call in sorted(self.charged, key=lambda call: (call.struck, call.charged)):
+        for call in sorted(self.charged, key=lambda call: (call.struck, call.left is not None, call.charged)):
             if call.charged in left:
                 left.remove(call.charged)
             else:

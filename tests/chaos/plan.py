@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+# Seconds without a word of the provider's after which a worker gives a call up.
+SILENCE = 3.0
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -27,8 +30,8 @@ class Plan:
         return {
             "LEASE_SECONDS": str(self.lease),
             "RENEW_SECONDS": str(self.lease / 3),
-            "GEMINI_FIRST_CHUNK_TIMEOUT": "3",
-            "GEMINI_CHUNK_TIMEOUT": "3",
+            "GEMINI_FIRST_CHUNK_TIMEOUT": str(SILENCE),
+            "GEMINI_CHUNK_TIMEOUT": str(SILENCE),
             "GEMINI_TOTAL_TIMEOUT": "600",
             "GEMINI_ATTEMPTS": "12",
         }
