@@ -31,6 +31,7 @@ from gemini_core.model.seals import SealRing, code_seal
 
 OLD, NEW = "an old horse battery", "a new horse battery"
 INVALID_OTP = "/problems/invalid-otp"
+LONG_WORD = re.compile(r"[\w.=-]{40,}")
 
 
 def wrong(code: str) -> str:
@@ -495,8 +496,10 @@ def test_looking_for_secrets_in_what_is_left_behind(victim: Target, found: Repor
         numbers = set(re.findall(r"(?<![\w.:+-])\d{6,8}(?![\w.:-])", text))
         assert not codes & numbers, where
         assert not digests & set(re.findall(r"[0-9a-f]{32,}", text)), where
+        # A token can only be a part of a word that is as long; there are few such words.
+        words = "\n".join(set(re.findall(LONG_WORD, text)))
         for secret in victim.secrets - codes:
-            assert secret not in text, where
+            assert secret not in (words if re.fullmatch(LONG_WORD, secret) else text), where
     assert not re.search(r"\+9198\d{8}", left["the logs"] + left["Redis"])
     size = sum(map(len, left.values()))
     found(f"{len(victim.secrets):,} secrets not in {size / 1e6:.1f} MB of logs, tables and keys")

@@ -1,8 +1,6 @@
 """The whole product as processes: API processes and a worker on real servers; the Stripe sandbox runs in this one."""
 
-import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 import psycopg
 import redis
+from tests.fakes.program import COMMAND, environ
 
 from adapters.local.processes import free_port, until
 from adapters.local.programs import answers
@@ -22,8 +21,6 @@ from adapters.local.stripe_sandbox.server import Sandbox
 from adapters.local.stripe_sandbox.shelf import PRO_PRICE
 
 T = TypeVar("T")
-PROGRAM = [sys.executable, "-c", "from adapters.wiring import main; main()"]
-SOURCE = Path(__file__).parents[2] / "src"
 SECRET = "whsec_of_the_test"
 NUMBERS = count(2_025_550_100)
 
@@ -126,7 +123,7 @@ class Estate:
     def cli(self, *arguments: str, expect: int = 0) -> str:
         """What `gemini-backend` prints."""
         done = subprocess.run(
-            [*PROGRAM, *arguments], env=self.environ, capture_output=True, text=True, check=False, timeout=60
+            [*COMMAND, *arguments], env=self.environ, capture_output=True, text=True, check=False, timeout=60
         )
         assert done.returncode == expect, done.stderr + done.stdout
         return done.stdout
@@ -149,9 +146,7 @@ def estate(folder: Path, database_url: str, redis_url: str, *, apis: int = 1, **
         sandbox = stack.enter_context(
             Sandbox(port=0, webhook_url=f"http://127.0.0.1:{ports[0]}/webhook/stripe/", webhook_secret=SECRET)
         )
-        environ = {
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(SOURCE),
+        settings = {
             "DATA_DIR": str(folder / "data"),
             "SECRET_KEY": "0123456789abcdef" * 4,
             "PUBLIC_URL": f"http://127.0.0.1:{ports[0]}",
@@ -170,17 +165,17 @@ def estate(folder: Path, database_url: str, redis_url: str, *, apis: int = 1, **
         (folder / "data").mkdir()
         log = stack.enter_context((folder / "log").open("w"))
         for port in ports:
-            stack.enter_context(_running(["serve"], {**environ, "PORT": str(port)}, log))
-        stack.enter_context(_running(["worker"], environ, log))
-        running = Estate([f"http://127.0.0.1:{port}" for port in ports], sandbox, environ)
+            stack.enter_context(_running(["serve"], environ(**settings, PORT=str(port)), log))
+        stack.enter_context(_running(["worker"], environ(**settings), log))
+        running = Estate([f"http://127.0.0.1:{port}" for port in ports], sandbox, environ(**settings))
         stack.callback(running.client.close)
         assert until(lambda: running.healthy() and running.scheduled(), within=60), (folder / "log").read_text()[-3000:]
         yield running
 
 
 @contextmanager
-def _running(command: list[str], environ: dict[str, str], log: Any) -> Iterator[None]:
-    process = subprocess.Popen([*PROGRAM, *command], env=environ, stdout=log, stderr=log)
+def _running(command: list[str], surroundings: dict[str, str], log: Any) -> Iterator[None]:
+    process = subprocess.Popen([*COMMAND, *command], env=surroundings, stdout=log, stderr=log)
     try:
         yield
     finally:

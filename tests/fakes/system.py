@@ -5,7 +5,6 @@ import os
 import secrets
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,14 +16,13 @@ import httpx
 import psycopg
 from tests.fakes.gemini import FakeGemini
 from tests.fakes.gemini.scenes import Director
+from tests.fakes.program import COMMAND, environ
 
 from adapters.local.postgres import Postgres
 from adapters.local.processes import free_port, spawn, stop, until
 from adapters.local.programs import answers
 from adapters.local.valkey import Valkey
 
-SOURCE = Path(__file__).parents[2] / "src"
-COMMAND = (sys.executable, "-c", "from adapters.wiring import main; main()")
 HOST = "127.0.0.1"
 PATIENCE = 60.0
 FINAL = ("complete", "failed", "cancelled")
@@ -161,7 +159,7 @@ class Installation:
             process.close()
 
     def _environ(self, **settings: str) -> dict[str, str]:
-        return {"PATH": os.environ["PATH"], "PYTHONPATH": str(SOURCE), **self.settings, **settings}
+        return environ(**self.settings | settings)
 
     def _log(self, name: str) -> Path:
         return self.folder / f"{name}-{len(self.processes)}.log"

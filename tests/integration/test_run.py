@@ -4,19 +4,17 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.fakes.program import COMMAND, environ
 
 from adapters.local.processes import free_port, until
 from adapters.local.programs import answers
 
-PROGRAM = [sys.executable, "-c", "from adapters.wiring import main; main()"]
 PARTS = ("postgres -D", "valkey-server", "stripe_sandbox", "main() worker", "main() serve")
-SOURCE = Path(__file__).parents[2] / "src"
 
 
 class Dev:
@@ -26,7 +24,7 @@ class Dev:
         self.port = free_port(0) or 0
         self.environ = environ(DATA_DIR=str(folder / "data"), PORT=str(self.port))
         self.process = subprocess.Popen(
-            [*PROGRAM, "dev"], env=self.environ, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            [*COMMAND, "dev"], env=self.environ, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         self.lines: list[str] = []
 
@@ -47,10 +45,6 @@ class Dev:
         rest, _ = self.process.communicate(timeout=60)
         self.lines.append(rest)
         return self.process.returncode
-
-
-def environ(**variables: str) -> dict[str, str]:
-    return {"PATH": os.environ["PATH"], "PYTHONPATH": str(SOURCE), **variables}
 
 
 def descendants(pid: int) -> dict[int, str]:
@@ -133,7 +127,7 @@ def test_a_second_supervisor_of_the_same_data_is_refused(standing: Dev) -> None:
 
 def test_a_second_api_beside_the_first_finds_the_same_servers(standing: Dev) -> None:
     port = free_port(0) or 0
-    with subprocess.Popen([*PROGRAM, "serve"], env=standing.environ | {"PORT": str(port)}) as second:
+    with subprocess.Popen([*COMMAND, "serve"], env=standing.environ | {"PORT": str(port)}) as second:
         try:
             assert until(lambda: second.poll() is None and answers("127.0.0.1", port, "/readyz/"), within=20)
         finally:
@@ -148,7 +142,7 @@ def test_what_is_set_counts_more_than_what_runs_beside(standing: Dev) -> None:
 def run(command: str, **variables: str) -> tuple[int, str]:
     """Exit code and what was said, in one line."""
     done = subprocess.run(
-        [*PROGRAM, command], env=environ(**variables), capture_output=True, text=True, check=False, timeout=60
+        [*COMMAND, command], env=environ(**variables), capture_output=True, text=True, check=False, timeout=60
     )
     said = (done.stdout + done.stderr).strip()
     assert "\n" not in said, said
