@@ -130,6 +130,21 @@ def test_a_cache_that_is_away_only_makes_lists_slower_and_none_stale(private_val
     assert here.fetch(OWNER, "a", lambda: page(3)).items[0].message_count == 3
 
 
+def test_what_redis_brings_back_from_before_it_was_away_is_never_shown(private_valkey: Valkey) -> None:
+    private_valkey.durable = True
+    private_valkey.stop()
+    private_valkey.start()
+    here, there = (RedisRoomLists(Scripts(connect(private_valkey.url))) for _ in range(2))
+    here.fetch(OWNER, "a", lambda: page(1))
+    private_valkey.kill()
+    # Somebody changes the list now, and is killed before Redis is back to hear of it.
+    private_valkey.start()
+    with redis.Redis.from_url(private_valkey.url) as client:
+        assert client.dbsize() == 1
+    assert there.fetch(OWNER, "a", lambda: page(2)).items[0].message_count == 2
+    assert there.fetch(OWNER, "a", never).items[0].message_count == 2
+
+
 def read_and_write(url: str, _: int) -> tuple[int, int]:
     """Change, then look: (lists that were older than what had been changed before, lists that came from the cache)."""
     cache, truth, made = RedisRoomLists(Scripts(connect(url))), redis.Redis.from_url(url), []

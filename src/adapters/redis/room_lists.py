@@ -2,7 +2,8 @@
 
 One hash a user: a version, and the lists made under it. A change begins a new version; a list is kept only if the
 version is still the one that was there before the list was read from the database. So a reader that was slow, or was
-overtaken by a change, keeps nothing.
+overtaken by a change, keeps nothing. Lists are those of one life of the server: what it brings back after a restart
+may be older than changes that it could not hear of, and is never shown.
 
 A change is told to Redis after it is committed. In a crowd, somebody else goes to Redis meanwhile: who goes takes the
 news along, and as it may then be there before the commit, no list is kept for the moment that a commit takes. So the
@@ -35,6 +36,11 @@ LIST_LIVES = 30
 # Nothing is kept for so long after a change was announced; a change that takes more than half of it is told again.
 CLOSED = 1.0
 
+READ = Script("""
+local life = redis.call('INFO', 'server'):match('run_id:(%x+)')
+local version, kept = unpack(redis.call('HMGET', KEYS[1], 'version', life .. ARGV[1]))
+return {life, version or '', kept}
+""")
 CHANGE = Script("""
 local now = redis.call('TIME')
 now = now[1] * 1000 + math.floor(now[2] / 1000)
@@ -60,7 +66,6 @@ class RedisRoomLists:
     """`RoomListCache` in Redis."""
 
     def __init__(self, scripts: Scripts, *, closed: float = CLOSED) -> None:
-        self._client = scripts.client
         self._scripts = scripts
         self._closed = closed
         self._unsettled: set[UserId] = set()
@@ -70,15 +75,14 @@ class RedisRoomLists:
         if owner in self._unsettled:
             return make()
         try:
-            answer: Any = self._client.hmget(_key(owner), ["version", key])
+            life, version, kept = self._scripts.run(READ, [_key(owner)], [key])
         except AWAY:
             return make()
-        version, kept = answer
         if kept is not None and (page := _fresh(kept)) is not None:
             return page
         page = make()
         try:
-            arguments = [version or b"", _new_version(), key, _written(page), VERSION_LIVES]
+            arguments = [version, _new_version(), life + key.encode(), _written(page), VERSION_LIVES]
             self._scripts.run(KEEP, [_key(owner)], arguments)
         except AWAY:
             log.debug("room list not kept")
@@ -104,7 +108,8 @@ class RedisRoomLists:
         try:
             self._scripts.finish(announced)
         except AWAY:
-            self._settle_later(owner)
+            # It set out before the change had come to its end: Redis may be back by now.
+            self._tell(owner)
 
     def _tell(self, owner: UserId) -> None:
         try:
