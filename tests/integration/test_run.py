@@ -6,10 +6,13 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from httpx import Client
 from tests.fakes.program import COMMAND, environ
+from tests.fakes.system import User
 
 from adapters.local.processes import free_port, until
 from adapters.local.programs import answers
@@ -125,11 +128,13 @@ def test_a_second_supervisor_of_the_same_data_is_refused(standing: Dev) -> None:
     assert told == (1, f"DATA_DIR: another `gemini-backend dev` runs on {standing.environ['DATA_DIR']} already.")
 
 
-def test_a_second_api_beside_the_first_finds_the_same_servers(standing: Dev) -> None:
+def test_a_second_api_beside_the_first_finds_the_same_servers_and_takes_the_same_tokens(standing: Dev) -> None:
     port = free_port(0) or 0
-    with subprocess.Popen([*COMMAND, "serve"], env=standing.environ | {"PORT": str(port)}) as second:
+    with subprocess.Popen([*COMMAND, "serve"], env=standing.environ | {"PORT": str(port)}) as second, Client() as http:
         try:
             assert until(lambda: second.poll() is None and answers("127.0.0.1", port, "/readyz/"), within=20)
+            user = User.sign_up(http, f"http://127.0.0.1:{standing.port}")
+            assert replace(user, url=f"http://127.0.0.1:{port}").me() == user.me()
         finally:
             second.terminate()
 

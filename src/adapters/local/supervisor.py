@@ -74,7 +74,7 @@ def supervise(setup: Setup) -> None:
 
 
 def running(home: Path) -> dict[str, str]:
-    """The variables by which further processes find the stand-ins that a supervisor keeps running."""
+    """The variables by which further processes join a supervisor's: its stand-ins, and what tokens are issued for."""
     try:
         lines = _variables(home).read_text().splitlines()
     except FileNotFoundError:
@@ -105,7 +105,7 @@ def _start(setup: Setup, parts: list[Part]) -> None:
         sandbox, keys = _sandbox(setup)
         begin(sandbox)
         made |= keys
-    _keep(_variables(setup.home), made)
+    _keep(_variables(setup.home), {**made, "PUBLIC_URL": setup.public_url})
     environ = {**setup.environ, **made}
     _say("Migrating ...")
     Program("migrate", [*setup.program, "migrate"], environ).run()

@@ -52,8 +52,9 @@ def _collect_seldom() -> None:
 
 
 def _standing_in(settings: Settings) -> dict[str, str]:
-    """The variables of the stand-ins that are running, where the settings name nothing else to use."""
+    """The variables of the `dev` that is running, where the settings name nothing else to use."""
     empty = {
+        "PUBLIC": "PUBLIC_URL" not in environment(),
         "DATABASE": not settings.database_url,
         "REDIS": not settings.redis_url,
         "STRIPE": not settings.stripe_secret_key,
