@@ -2,15 +2,15 @@
 
 from collections import Counter
 from dataclasses import replace
-from datetime import datetime, timedelta
-from typing import TypeVar
+from datetime import date, datetime, timedelta
+from typing import Any, TypeVar
 
 import pytest
 from tests.contracts.chat_worlds import LIMITS, NOW, ChatWorld, memory_world, postgres_world
 from tests.crowd import tried_at_once
 
 from gemini_core.errors import Conflict, Invalid, LimitReached, NotFound
-from gemini_core.model.chat import Message, ReplyError, Role, RoomChange, Sent, Status, Usage, day_ends
+from gemini_core.model.chat import Message, ReplyError, Role, RoomChange, Sent, Status, TokensBy, Usage, day_ends
 from gemini_core.model.ids import ChatroomId, JobId, MessageId, UserId, uuid7
 from gemini_core.model.jobs import Lease
 from gemini_core.model.replies import Answer, ModelCall
@@ -335,6 +335,33 @@ def test_what_is_told_of_somebody_who_is_gone_is_dropped_and_the_rest_counts(wor
     user = world.user()
     world.usage.record([call(UserId(uuid7(NOW)), Usage(7, 3)), call(user, Usage(5, 2))])
     assert world.usage.tokens(user, today=NOW.date(), since=NOW.date()).today == Usage(5, 2)
+
+
+def test_what_everybody_spent_is_added_up_by_whatever_is_asked_for(world: ChatWorld) -> None:
+    ann, bob = sorted((world.user("pro"), world.user("basic")))
+    tomorrow = day_ends(NOW)
+    day, next_day = NOW.date(), tomorrow.date()
+    small = replace(call(bob, Usage(1, 2), tomorrow), model="small")
+    world.usage.record([call(ann, Usage(7, 3)), call(ann, Usage(5, 2)), call(bob, Usage(1, 1)), small])
+
+    def sums(*by: TokensBy, since: date = day, until: date = next_day) -> list[tuple[Any, ...]]:
+        return [
+            (*each.of, each.calls, each.usage.prompt_tokens, each.usage.output_tokens)
+            for each in world.usage.sums(by, since=since, until=until)
+        ]
+
+    assert sums("day") == [(str(day), 3, 13, 6), (str(next_day), 1, 1, 2)]
+    assert sums("user") == [(str(ann), 2, 12, 5), (str(bob), 2, 2, 3)]
+    assert sums("model", "day") == [
+        ("gemini-test", str(day), 3, 13, 6),
+        ("small", str(next_day), 1, 1, 2),
+    ]
+    plans = {of: figures for of, *figures in sums("plan")}
+    assert sorted(plans) == ["basic", "pro"]
+    assert sorted(plans.values()) == [[2, 2, 3], [2, 12, 5]]
+    assert sums("day", since=next_day) == [(str(next_day), 1, 1, 2)]
+    assert sums() == [(4, 14, 8)]
+    assert sums("day", since=date(2020, 1, 1), until=date(2020, 1, 2)) == sums(until=date(2020, 1, 2)) == []
 
 
 # --- cancelling -------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from adapters.cli.audit import audit
 from adapters.cli.jobs import jobs
 from adapters.cli.keys import keys
 from adapters.cli.subscriptions import subscriptions
+from adapters.cli.usage import usage
 from adapters.cli.users import users
 from gemini_core.errors import Failure, Invalid
 
@@ -33,5 +34,5 @@ def cli() -> None:
     """A chat backend for Gemini. Every setting comes from the environment or from .env; see .env.example."""
 
 
-for command in (*servers.COMMANDS, users, keys, audit, subscriptions, jobs):
+for command in (*servers.COMMANDS, users, keys, audit, subscriptions, usage, jobs):
     cli.add_command(command)

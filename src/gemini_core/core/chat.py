@@ -24,7 +24,7 @@ from gemini_core.use_cases.chat.messages import (
 )
 from gemini_core.use_cases.chat.rooms import ChangeRoom, CreateRoom, DeleteRoom, ListRooms, ShowRoom
 from gemini_core.use_cases.chat.search import SearchMessages
-from gemini_core.use_cases.chat.usage import ShowUsage
+from gemini_core.use_cases.chat.usage import AddUpTokens, ShowUsage
 from gemini_core.use_cases.events import TellLimit
 from gemini_core.use_cases.jobs import Deed, Handler
 from gemini_core.use_cases.notes import MakeTitle, Scribe, SumUp
@@ -77,6 +77,7 @@ class ChatVerbs:
     cancel_reply: CancelReply
     search_messages: SearchMessages
     show_usage: ShowUsage
+    add_up_tokens: AddUpTokens
     metered_model: MeteredModel
 
 
@@ -102,6 +103,7 @@ def chat_verbs(
         cancel_reply=CancelReply(ports.messages, ports.feed, jobs.queue, clock),
         search_messages=SearchMessages(ports.search),
         show_usage=ShowUsage(ports.usage, plans, clock),
+        add_up_tokens=AddUpTokens(ports.usage, clock),
         metered_model=MeteredModel(ports.llm, ports.usage, clock),
     )
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
+from typing import Literal
 
 from gemini_core.errors import Conflict, LimitReached, NotFound
 from gemini_core.model.attachments import Attachment
@@ -150,6 +151,18 @@ class TokenTotals:
 
     today: Usage
     since: Usage
+
+
+TokensBy = Literal["day", "user", "model", "plan"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenSum:
+    """What calls to the model have cost together. `of`: what they have in common, in the order asked for."""
+
+    of: tuple[str, ...]
+    calls: int
+    usage: Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

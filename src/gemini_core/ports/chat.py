@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Protocol
 
 from gemini_core.model.attachments import Attachment
-from gemini_core.model.chat import Chatroom, DayUsage, Hit, Message, RoomChange, Sent, TokenTotals
+from gemini_core.model.chat import Chatroom, DayUsage, Hit, Message, RoomChange, Sent, TokensBy, TokenSum, TokenTotals
 from gemini_core.model.ids import ChatroomId, JobId, MessageId, UserId
 from gemini_core.model.jobs import NewJob
 from gemini_core.model.replies import ModelCall
@@ -143,6 +143,10 @@ class UsageRepo(Protocol):
 
     def tokens(self, user: UserId, *, today: date, since: date) -> TokenTotals:
         """Tokens of one UTC day, and of all days from `since` on."""
+        ...
+
+    def sums(self, by: Sequence[TokensBy], *, since: date, until: date) -> Sequence[TokenSum]:
+        """Tokens of everybody's calls of these UTC days (both are in), a sum for each combination, in their order."""
         ...
 
     def record(self, calls: Iterable[ModelCall]) -> None:

@@ -1,13 +1,13 @@
 """Units and tokens in the process."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 
 from adapters.memory.chat.tables import MemoryChat
 from gemini_core.errors import NotFound
-from gemini_core.model.chat import DayUsage, TokenTotals, Usage
+from gemini_core.model.chat import DayUsage, TokensBy, TokenSum, TokenTotals, Usage
 from gemini_core.model.ids import UserId
 from gemini_core.model.jobs import NewJob
 from gemini_core.model.replies import ModelCall
@@ -37,6 +37,16 @@ class MemoryUsage:
             sum((usage for day, usage in mine if day == today), Usage()),
             sum((usage for day, usage in mine if day >= since), Usage()),
         )
+
+    def sums(self, by: Sequence[TokensBy], *, since: date, until: date) -> Sequence[TokenSum]:
+        found: dict[tuple[str, ...], list[Usage]] = {}
+        with self.chat.store.lock:
+            for call in self.chat.calls.values():
+                about = {"day": str(call.began.date()), "user": str(call.user), "model": call.model}
+                about["plan"] = self.chat.plan_of(call.user, call.began)
+                if since <= call.began.date() <= until:
+                    found.setdefault(tuple(about[name] for name in by), []).append(call.usage)
+        return [TokenSum(of=of, calls=len(each), usage=sum(each, Usage())) for of, each in sorted(found.items())]
 
     def record(self, calls: Iterable[ModelCall]) -> None:
         with self.chat.store.lock:

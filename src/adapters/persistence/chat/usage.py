@@ -1,16 +1,16 @@
 """Units and tokens in PostgreSQL."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Engine, text
+from sqlalchemy import ColumnElement, Engine, func, select, text
 
 from adapters.persistence.engine import statement, transaction
 from adapters.persistence.jobs import insert_job
-from adapters.persistence.tables import PLAN
-from gemini_core.model.chat import DayUsage, TokenTotals, Usage
+from adapters.persistence.tables import PLAN, model_calls
+from gemini_core.model.chat import DayUsage, TokensBy, TokenSum, TokenTotals, Usage
 from gemini_core.model.ids import UserId
 from gemini_core.model.jobs import NewJob
 from gemini_core.model.replies import ModelCall
@@ -48,6 +48,12 @@ TOKENS = text(
     FROM model_calls WHERE user_id = :user_id AND day >= :since
     """
 )
+GROUPS: Mapping[TokensBy, ColumnElement[Any]] = {
+    "day": model_calls.c.day,
+    "user": model_calls.c.user_id,
+    "model": model_calls.c.model,
+    "plan": model_calls.c.plan,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,23 @@ class SqlUsage:
         with statement(self.engine) as connection:
             row = connection.execute(TOKENS, {"user_id": user, "today": today, "since": since}).one()
         return TokenTotals(Usage(row.prompt_today, row.output_today), Usage(row.prompt, row.output))
+
+    def sums(self, by: Sequence[TokensBy], *, since: date, until: date) -> Sequence[TokenSum]:
+        groups = [GROUPS[name] for name in by]
+        calls = model_calls.c
+        query = (
+            select(func.count(), func.sum(calls.prompt_tokens), func.sum(calls.output_tokens), *groups)
+            .where(calls.day.between(since, until))
+            .group_by(*groups)
+            .having(func.count() > 0)
+            .order_by(*groups)
+        )
+        with statement(self.engine) as connection:
+            rows = connection.execute(query).all()
+        return [
+            TokenSum(of=tuple(map(str, of)), calls=count, usage=Usage(prompt, output))
+            for count, prompt, output, *of in rows
+        ]
 
     def record(self, calls: Iterable[ModelCall]) -> None:
         with statement(self.engine) as connection:
