@@ -19,7 +19,7 @@ BEGIN = text(
     """
     UPDATE messages m SET status = 'generating', attempt = j.attempt FROM jobs j
     WHERE j.id = :id AND j.lease = :token AND m.chatroom_id = j.lane AND m.id = j.id
-    RETURNING m.chatroom_id
+    RETURNING m.*
     """
 )
 BEGUN = text(
@@ -28,7 +28,7 @@ BEGUN = text(
 HISTORY = stretch_of(
     messages.c.chatroom_id == bindparam("room"),
     messages.c.id > bindparam("after"),
-    messages.c.id <= bindparam("reply"),
+    messages.c.id < bindparam("reply"),
     order=messages.c.id.desc(),
 )
 OWNER = text("SELECT user_id FROM chatrooms WHERE id = :room")
@@ -58,23 +58,23 @@ class SqlReplies:
 
     def begin(self, lease: Lease, *, history: int, reach: int) -> Conversation | None:
         with transaction(self.engine) as connection:
-            room_id = connection.execute(BEGIN, {"id": lease.id, "token": lease.token}).scalar_one_or_none()
-            if room_id is None:
+            begun = connection.execute(BEGIN, {"id": lease.id, "token": lease.token}).one_or_none()
+            if begun is None:
                 return None
+            room_id = begun.chatroom_id
             owner = connection.execute(BEGUN, {"room": room_id, "now": lease.trying_since}).one()
             room = connection.execute(ROOM, {"room": room_id, "owner": owner.user_id}).one()
             last = connection.execute(SUMMARY, {"room": room_id, "reply": lease.id}).one_or_none()
             after, summary = (NIL, "") if last is None else (last.upto, last.content)
             key = {"room": room_id, "reply": lease.id, "after": after}
-            rows = connection.execute(HISTORY, {**key, "limit": history + 1, "reach": reach})
-            reply, *turns = [message_of(row) for row in rows]
+            turns = connection.execute(HISTORY, {**key, "limit": history, "reach": reach}).all()
         return Conversation(
             user_id=UserId(owner.user_id),
             room=room_of(room),
             plan=owner.plan,
-            reply=reply,
+            reply=message_of(begun),
             summary=summary,
-            turns=tuple(reversed(turns)),
+            turns=tuple(message_of(row) for row in reversed(turns)),
         )
 
     def finish(

@@ -16,7 +16,7 @@ class ReplyRepo(Protocol):
         """The reply is being generated from now on; answers what is needed for its prompt.
 
         The turns since the last summary, at most the latest `history` of them, and none beyond the one with which they
-        have `reach` bytes of text. None if the lease was lost.
+        have `reach` bytes of text. A reply may be superseded by now. None if the lease was lost.
         """
         ...
 

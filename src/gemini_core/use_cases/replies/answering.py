@@ -88,7 +88,7 @@ class AnswerMessage:
             return self.jobs.finish(lease) or ()
         user, plan = conversation.user_id, self.plans.named(conversation.plan)
         draft = _Draft(self.choice.model_for(lease, conversation.room.model, plan))
-        if lease.cancelled:
+        if lease.cancelled or conversation.reply.superseded:
             return self._finish(user, lease, _cancelled(draft), stop)
         try:
             self._listen(conversation, lease, stop, draft)
