@@ -4,9 +4,12 @@ from sqlalchemy import Engine
 from tests.contracts.chat_worlds import LIMITS, NOW, postgres_world
 from tests.contracts.test_chat import call
 
+from adapters.persistence.billing.ledger import SqlBillingExport
 from adapters.persistence.chat.export import SqlChatExport
+from gemini_core.model.accounts.people import Caller
 from gemini_core.model.chat import Usage, day_ends
-from gemini_core.model.ids import UserId
+from gemini_core.model.ids import SessionId, UserId, uuid7
+from gemini_core.use_cases.accounts.profile import ExportMe
 
 
 def exported(engine: Engine, user: UserId) -> dict[str, list[dict[str, object]]]:
@@ -44,3 +47,8 @@ def test_tokens_are_added_up_by_day_model_and_plan(engine: Engine) -> None:
         {"day": NOW.date(), **about, "prompt_tokens": 12, "output_tokens": 5, "calls": 2},
         {"day": tomorrow.date(), **about, "prompt_tokens": 1, "output_tokens": 1, "calls": 1},
     ]
+
+
+def test_what_is_held_about_somebody_who_is_erased_meanwhile_comes_to_an_end(engine: Engine) -> None:
+    export = ExportMe(held=(SqlBillingExport(engine), SqlChatExport(engine)))
+    assert list(export(Caller(UserId(uuid7(NOW)), SessionId(uuid7(NOW))))) == []

@@ -143,16 +143,18 @@ def test_messages_of_one_room_are_answered_in_order_with_the_earlier_ones_in_min
 
 
 def test_the_request_id_is_in_the_workers_lines_about_its_job(house: House) -> None:
-    user, id = house.user(), secrets.token_hex(8)
-    path = f"/chatroom/{user.room()}/message/"
-    sent = user.call("POST", path, {"content": house.question()}, **{"X-Request-ID": id})
+    user, asked, deleted = house.user(), secrets.token_hex(8), secrets.token_hex(8)
+    room = f"/chatroom/{user.room()}/"
+    sent = user.call("POST", f"{room}message/", {"content": house.question()}, **{"X-Request-ID": asked})
     reply = user.final(sent.json()["reply"])
+    user.call("DELETE", room, **{"X-Request-ID": deleted})
 
-    def told() -> list[tuple[object, ...]]:
+    def told(id: str) -> list[tuple[object, ...]]:
         lines = [line for line in house.worker.lines() if line.get("request_id") == id and line["event"] == "job"]
-        return [(line["job_id"], line["kind"], line["attempt"], line["outcome"]) for line in lines]
+        return [(line["kind"], line["attempt"], line["outcome"], line["job_id"]) for line in lines]
 
-    assert until(lambda: (reply["id"], "reply", 1, "done") in told(), within=20)
+    assert until(lambda: ("reply", 1, "done", reply["id"]) in told(asked), within=20)
+    assert until(lambda: ("drop_files", 1, "done") in [line[:3] for line in told(deleted)], within=20)
     assert "Task wake" not in house.worker.log.read_text()
 
 

@@ -18,6 +18,7 @@ from adapters.http.chat.answers import (
     room_fields,
     tell_replay,
 )
+from adapters.http.context import request_id
 from adapters.http.describing import IDEMPOTENCY_KEY, PAGED, Parameter, describe
 from adapters.http.paging import Cursors, Listing
 from gemini_core.core.chat import ChatVerbs
@@ -137,7 +138,7 @@ class Room:
     @describe("Delete a chatroom", answers={204: None}, path=(ROOM_ID,), problems=("not-found",))
     def on_delete(self, req: falcon.Request, resp: falcon.Response, room_id: UUID) -> None:
         """With everything in it; a reply under way for it is stopped."""
-        self._core.delete_room(caller(req).user_id, ChatroomId(room_id))
+        self._core.delete_room(caller(req).user_id, ChatroomId(room_id), request_id=request_id(req))
         resp.status = falcon.HTTP_204
 
 

@@ -1,8 +1,10 @@
 """What users see and decide of their own account."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
+from gemini_core.errors import NotFound
 from gemini_core.model.accounts.people import Caller, Client, User, clean_line
 from gemini_core.model.events import Audience, account_deleted
 from gemini_core.model.ids import JobId, UserId, uuid7
@@ -100,6 +102,7 @@ class ExportMe:
     held: tuple[AccountExport, ...]
 
     def __call__(self, caller: Caller) -> Iterator[tuple[str, Iterator[Mapping[str, object]]]]:
-        """Named parts, each a stream of records."""
-        for export in self.held:
-            yield from export.parts(caller.user_id)
+        """Named parts, each a stream of records. Nothing more is held about who is erased meanwhile."""
+        with suppress(NotFound):
+            for export in self.held:
+                yield from export.parts(caller.user_id)

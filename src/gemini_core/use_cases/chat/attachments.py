@@ -113,9 +113,10 @@ def fingerprint(files: Sequence[File]) -> list[list[str]]:
     return [[file.media_type, hashlib.sha256(file.data).hexdigest()] for file in files]
 
 
-def drop_files(owner: UserId, room: ChatroomId, now: datetime) -> NewJob:
+def drop_files(owner: UserId, room: ChatroomId, now: datetime, request_id: str) -> NewJob:
     """The promise that a room's files go with it."""
-    return NewJob(id=JobId(uuid7(now)), kind=DROP_FILES, args={"owner": str(owner), "room": str(room)})
+    args = {"owner": str(owner), "room": str(room)}
+    return NewJob(id=JobId(uuid7(now)), kind=DROP_FILES, args=args, request_id=request_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,9 +130,9 @@ class DeleteRoom:
     queue: JobQueue
     clock: Clock
 
-    def __call__(self, owner: UserId, room: ChatroomId) -> None:
+    def __call__(self, owner: UserId, room: ChatroomId, *, request_id: str = "") -> None:
         """Raises `NotFound`, `Unavailable`."""
-        files = drop_files(owner, room, self.clock.now())
+        files = drop_files(owner, room, self.clock.now(), request_id)
         with self.cache.changing(owner):
             self.rooms.delete(owner, room, then=[files])
         self.queue.nudge(files.id)
