@@ -41,11 +41,13 @@ class Together(Generic[Wish, Outcome]):
         """What came of it. Raises what `go` raises."""
         with self._lock:
             errand.awaited = True
-            errand.leads = not (self._somebody_goes or errand.taken)
-            self._somebody_goes |= errand.leads
-        if not errand.leads:
+            leads = not (self._somebody_goes or errand.taken)
+            self._somebody_goes |= leads
+        if not leads:
+            # Also whoever is told to go is told by `done`, and nobody else is: so it is never released twice.
             errand.done.acquire()
-        if errand.leads:
+            leads = errand.leads
+        if leads:
             self._go(errand)
         if isinstance(errand.outcome, Exception):
             # It may be raised in many threads: each begins with a trace of its own.
@@ -93,7 +95,7 @@ class Together(Generic[Wish, Outcome]):
 class Errand(Generic[Wish, Outcome]):
     """What a thread wants, and what came of it.
 
-    `taken`: somebody set out with it. `awaited`: the thread waits for it. `leads`: it is this thread's turn to go.
+    `taken`: somebody set out with it. `awaited`: the thread waits for it. `leads`: it is told to go.
     """
 
     __slots__ = ("awaited", "done", "leads", "outcome", "taken", "wish")

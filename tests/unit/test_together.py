@@ -1,5 +1,6 @@
 """What many threads want at once, in few trips."""
 
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
@@ -7,7 +8,7 @@ from threading import Event
 import pytest
 
 from adapters.local.processes import until
-from adapters.together import Together
+from adapters.together import Errand, Together
 
 CROWD = 20
 
@@ -130,3 +131,32 @@ def test_who_only_began_is_never_told_to_go() -> None:
         trips.may_end.set()
         assert (first.result(10), last.result(10)) == (1, 9)
         assert together.finish(begun) == 4
+
+
+class Overtaken:
+    """A lock whose holder, having let go of it, does nothing before it was told to go."""
+
+    def __init__(self, errand: Errand[int, int]) -> None:
+        self._lock, self._errand = threading.Lock(), errand
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+        if threading.current_thread().name.startswith("late"):
+            assert until(lambda: self._errand.leads, within=10)
+
+
+def test_who_is_told_to_go_before_they_begin_to_wait_is_told_once() -> None:
+    trips = Trips()
+    together = Together(trips, at_most=100)
+    with ThreadPoolExecutor(1) as pool, ThreadPoolExecutor(1, thread_name_prefix="late") as late:
+        first = pool.submit(together.run, 1)
+        assert trips.on_the_way.wait(10)
+        errand = together.begin(2)
+        together._lock = Overtaken(errand)  # type: ignore[assignment]
+        second = late.submit(together.finish, errand)
+        assert until(lambda: errand.awaited, within=10)
+        trips.may_end.set()
+        assert (first.result(10), second.result(10)) == (1, 4)
