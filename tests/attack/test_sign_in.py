@@ -149,7 +149,8 @@ def test_a_sender_that_hangs(victim: Target, found: Report) -> None:
         began = time.perf_counter()
         victim.ask(number, ip=ip, signup_id=signup)
         spent.append(time.perf_counter() - began)
-    worst = max(spent)
+    *rest, worst = sorted(spent)
+    assert rest[-1] < 0.1
     assert worst < 1
     for number in numbers:
         victim.phones.code(number)
