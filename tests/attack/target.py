@@ -171,7 +171,7 @@ def _headers(ip: str, token: str) -> dict[str, str]:
 
 @contextmanager
 def target(director: Director) -> Iterator[Target]:
-    with Phones() as phones, httpx.Client(timeout=120) as http:
+    with Phones() as phones, httpx.Client(timeout=120, limits=httpx.Limits(keepalive_expiry=None)) as http:
         listening = threading.Thread(target=phones.serve_forever, args=(0.05,))
         listening.start()
         try:

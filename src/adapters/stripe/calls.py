@@ -52,7 +52,9 @@ class Transport(stripe.HTTPClient):
         super().__init__()
         self._deadline = deadline
         # A proxy of the environment has no business between us and a sandbox on this machine.
-        self._client = httpx.Client(trust_env=urlsplit(base_url).hostname not in LOOPBACK)
+        # Where many are kept, httpcore 1.0 closes idle ones that another thread has just been given.
+        limits = httpx.Limits(max_connections=100, max_keepalive_connections=None)
+        self._client = httpx.Client(limits=limits, trust_env=urlsplit(base_url).hostname not in LOOPBACK)
 
     def request(
         self, method: str, url: str, headers: Any, post_data: Any = None, *, _usage: list[str] | None = None
