@@ -14,8 +14,8 @@ NOTHING = (0, 0)
 class Call:
     """A call as the provider charges it.
 
-    `struck`: a worker was killed before the call's job went on. `left`: when a worker gave the call up, by the
-    provider's eyes or its own word; None if none did.
+    `struck`: a worker was killed before the call's job went on. `left`: when the provider saw a worker
+    hang up; None if none did.
     """
 
     record: Record
@@ -51,7 +51,7 @@ class Gap:
         return sum(self.charged) - sum(self.recorded)
 
     def __str__(self) -> str:
-        why = "gone with its worker" if self.killed else "sent when its worker gave up"
+        why = "gone with its worker" if self.killed else "sent when its worker hung up"
         return f"{why}: {self.text!r}: {sum(self.charged)} tokens charged, {sum(self.recorded)} on record"
 
 
@@ -59,8 +59,8 @@ class Gap:
 class Account:
     """The calls made for one job: as the provider charges them, and as they are on record.
 
-    `died`: how many of its attempts ended with their worker. Only these may leave a gap; and a call that a worker gave
-    up, though it lived, may have been charged for what was not read any more.
+    `died`: how many of its attempts ended with their worker. Only these may leave a gap; and a call that a worker hung
+    up on, though it lived, may have been charged for a last piece that was not read any more.
     """
 
     charged: list[Call] = field(default_factory=list)
@@ -73,13 +73,14 @@ class Account:
         found, unexcused, deaths = list[Gap](), list[Gap](), self.died
         for call in short:
             part = max((figures for figures in left if call.was_told(figures)), default=NOTHING)
-            if part in left:
+            known = part in left
+            if known:
                 left.remove(part)
             killed = call.struck and deaths > 0
             deaths -= killed
             gap = Gap(call.record.text, call.charged, part, killed=killed)
             found.append(gap)
-            if not killed and not call.was_left_after(part):
+            if not killed and not (known and call.was_left_after(part)):
                 unexcused.append(gap)
         if left or unexcused:
             raise Wrong(f"{self.died} attempts died; not on record: {unexcused}; only on record: {left}")

@@ -1,9 +1,7 @@
 """What is stored in the end, beside what was promised and what the provider says."""
 
-import math
-import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import zip_longest
@@ -72,11 +70,10 @@ class Examination:
         for record in self.site.gemini.records:
             if record.text:  # the whole of a request came through
                 made[self._job(record)].append(record)
-        given_up = self._given_up()
         for job, calls in made.items():
             for call, later in zip_longest(calls, calls[1:]):
                 if call.usage:
-                    left = _left(call, later, given_up[job])
+                    left = call.finished if call.hung_up else None
                     found[job].charged.append(Call(call, struck=self._struck(call, later), left=left))
         for job, *figures in self.site.ask("SELECT job_id::text, prompt_tokens, output_tokens FROM model_calls"):
             found[job].recorded.append((figures[0], figures[1]))
@@ -132,23 +129,6 @@ class Examination:
                 if line["event"] == "job":
                     ended[line["job_id"], line["request_id"]].add(line["attempt"])
         return ended
-
-    def _given_up(self) -> defaultdict[str, list[float]]:
-        """When a worker said of a job that it had not heard of its call for too long, by the monotonic clock."""
-        found, monotonic = defaultdict[str, list[float]](list), time.monotonic() - time.time()
-        for process in self.site.processes:
-            for line in process.lines():
-                if line.get("code") == "timeout" and "job_id" in line:
-                    found[line["job_id"]].append(datetime.fromisoformat(line["at"]).timestamp() + monotonic)
-        return found
-
-
-def _left(call: Record, later: Record | None, given_up: Iterable[float]) -> float | None:
-    """When a worker gave the call up: the provider saw it hang up, or was done before, and the worker says so."""
-    if call.hung_up:
-        return call.finished
-    end = later.started if later else math.inf
-    return next((at for at in given_up if call.started - NOTICED < at < end), None)
 
 
 def failures(finals: dict[str, Json]) -> Counter[str]:

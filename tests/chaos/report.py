@@ -12,7 +12,7 @@ from tests.chaos.bill import Gap, Wrong
 class Report:
     """The counts; the lists say what is wrong, and must be empty.
 
-    `gaps`: calls that died with their worker, or that it gave up, and what of them is not in the ledger.
+    `gaps`: calls that died with their worker, or that it hung up on, and what of them is not in the ledger.
     `recoveries`: seconds from the kill of a worker to the end of a reply that it was making.
     """
 
@@ -64,7 +64,7 @@ class Report:
             "tokens by the provider": self.provider_tokens,
             "tokens in the ledger": self.ledger_tokens,
             "tokens gone with a killed worker": _counted(gap for gap in self.gaps if gap.killed),
-            "tokens sent when a worker gave up": _counted(gap for gap in self.gaps if not gap.killed),
+            "tokens sent when a worker hung up": _counted(gap for gap in self.gaps if not gap.killed),
         }
         if self.recoveries:
             middle, worst = median(self.recoveries), max(self.recoveries)

@@ -7,14 +7,14 @@ from tests.fakes.gemini import Record
 LONG_BEFORE, AT_THE_END, END = 0.0, 9.5, 10.0
 
 
-def charged(*told: Figures, given_up: bool = False, last_told: float = AT_THE_END, struck: bool = False) -> Call:
+def charged(*told: Figures, hung_up: bool = False, last_told: float = AT_THE_END, struck: bool = False) -> Call:
     """A call for 5 tokens of prompt and, told piece by piece, some of output; the last piece at its end."""
     times = [LONG_BEFORE] * (len(told) - 1) + [last_told]
     record = Record(
         0, ("", 0), "", {}, None, started=LONG_BEFORE, text="hello", usage=told[-1],
         told=tuple(zip(times, told, strict=True)), finished=END,
     )  # fmt: skip
-    return Call(record, struck=struck, left=END if given_up else None)
+    return Call(record, struck=struck, left=END if hung_up else None)
 
 
 def test_a_ledger_that_is_the_providers_bill_has_no_gaps() -> None:
@@ -31,12 +31,13 @@ def test_a_ledger_that_is_the_providers_bill_has_no_gaps() -> None:
         Account([charged((5, 9)), charged((5, 9), struck=True)], [], died=1),
         Account([charged((5, 9)), charged((5, 4), struck=True)], [(5, 4)], died=1),
         Account([charged((5, 3), struck=True), charged((5, 4), struck=True)], [], died=1),
-        Account([charged((5, 2), (5, 9), given_up=True, last_told=5.0)], [(5, 2)]),
-        Account([charged((5, 8), given_up=True, last_told=5.0)], []),
+        Account([charged((5, 2), (5, 9), hung_up=True, last_told=5.0)], [(5, 2)]),
+        Account([charged((5, 8), hung_up=True, last_told=5.0)], []),
+        Account([charged((5, 9), hung_up=True)], []),
         Account([charged((5, 9))], [(5, 9), (5, 9)], died=1),
         Account([charged((5, 9), struck=True)], [(5, 10)], died=1),
         Account([charged((5, 8), (5, 9), struck=True)], [(5, 7)], died=1),
-        Account([charged((5, 9), given_up=True)], [(5, 10)]),
+        Account([charged((5, 9), hung_up=True)], [(5, 10)]),
         Account([], [(5, 9)], died=1),
     ],
     ids=[
@@ -47,12 +48,13 @@ def test_a_ledger_that_is_the_providers_bill_has_no_gaps() -> None:
         "lost beside one that died",
         "lost after one that died and is on record",
         "two lost where one died",
-        "too little of what was given up, told long before",
-        "nothing of what was given up, told long before",
+        "too little of what was hung up on, told long before",
+        "nothing of what was hung up on, told long before",
+        "nothing of what was hung up on, told just then",
         "doubled",
         "too much of one that died",
         "never told",
-        "too much of one that was given up",
+        "too much of one that was hung up on",
         "invented",
     ],
 )
@@ -70,7 +72,7 @@ def test_a_call_that_died_with_its_worker_may_be_missing_and_is_named(recorded: 
     assert str(gap).startswith("gone with its worker")
 
 
-def test_of_a_call_that_a_living_worker_gave_up_a_last_piece_may_be_unread() -> None:
-    (gap,) = Account([charged((5, 8), (5, 9), given_up=True)], [(5, 8)]).gaps()
+def test_of_a_call_that_a_living_worker_hung_up_on_a_last_piece_may_be_unread() -> None:
+    (gap,) = Account([charged((5, 8), (5, 9), hung_up=True)], [(5, 8)]).gaps()
     assert (gap.tokens, gap.killed) == (1, False)
-    assert str(gap).startswith("sent when its worker gave up")
+    assert str(gap).startswith("sent when its worker hung up")
