@@ -53,4 +53,4 @@ class AddUpTokens:
         since, until = since or today.replace(day=1), until or today
         if since > until:
             raise Invalid(f"There is no day from {since} to {until}.")
-        return self.usage.sums(tuple(dict.fromkeys(by)), since=since, until=until)
+        return self.usage.sums(by, since=since, until=until)
