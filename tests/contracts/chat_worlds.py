@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Engine, insert
 
+from adapters.memory.attachments import MemoryAttachments
 from adapters.memory.chat.messages import MemoryMessages
 from adapters.memory.chat.rooms import MemoryRooms
 from adapters.memory.chat.search import MemorySearch
@@ -13,8 +14,8 @@ from adapters.memory.chat.tables import MemoryChat
 from adapters.memory.chat.usage import MemoryUsage
 from adapters.memory.jobs import MemoryJobs
 from adapters.memory.notes import MemoryNotes
-from adapters.memory.replies import MemoryReplies
-from adapters.memory.store import MemoryStore
+from adapters.memory.replies import MemoryFeed, MemoryReplies
+from adapters.memory.store import MemoryStore, SystemClock
 from adapters.persistence.chat.messages import SqlMessages
 from adapters.persistence.chat.rooms import SqlRooms
 from adapters.persistence.chat.search import SqlSearch
@@ -24,11 +25,15 @@ from adapters.persistence.notes import SqlNotes
 from adapters.persistence.replies import SqlReplies
 from adapters.persistence.tables import users
 from gemini_core.errors import NotFound
+from gemini_core.model.billing.plans import Plans
 from gemini_core.model.chat import Chatroom
 from gemini_core.model.ids import ChatroomId, UserId, uuid7
 from gemini_core.ports.chat import MessageRepo, MessageSearch, RoomRepo, UsageRepo
 from gemini_core.ports.notes import NoteRepo
-from gemini_core.ports.replies import ReplyRepo
+from gemini_core.ports.replies import LLMClient, ReplyRepo
+from gemini_core.use_cases.chat.attachments import Attachments
+from gemini_core.use_cases.replies.answering import AnswerMessage
+from gemini_core.use_cases.replies.metering import MeteredModel
 
 NOW = datetime(2026, 5, 17, 12, 0, tzinfo=UTC)
 LIMITS = {"basic": 5, "pro": 1000}
@@ -63,6 +68,13 @@ class ChatWorld:
             updated_at=NOW,
         )
         return self.rooms.create(room, max_rooms={"basic": 1000}, once=None)[0]
+
+    def answering(self, model: LLMClient) -> AnswerMessage:
+        """The use case, with this model."""
+        plans, clock = Plans(), SystemClock()
+        attachments = Attachments(MemoryAttachments(), self.usage, plans)
+        metered = MeteredModel(model, self.usage, clock)
+        return AnswerMessage(self.replies, self.jobs, metered, MemoryFeed(), plans, attachments, clock)
 
 
 def memory_world() -> ChatWorld:

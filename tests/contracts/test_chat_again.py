@@ -9,21 +9,14 @@ from tests.contracts.chat_worlds import LIMITS, NOW, ChatWorld, memory_world, po
 from tests.contracts.test_chat import DONE, FAILED, LEASE, claim, send, used
 from tests.crowd import tried_at_once
 
-from adapters.memory.attachments import MemoryAttachments
 from adapters.memory.model import ScriptedModel
-from adapters.memory.replies import MemoryFeed
-from adapters.memory.store import SystemClock
 from gemini_core.errors import Conflict, Invalid, LimitReached, NotFound
 from gemini_core.model.attachments import Attachment
-from gemini_core.model.billing.plans import Plans
 from gemini_core.model.chat import Chatroom, Message, Sent, Status, day_ends
 from gemini_core.model.ids import JobId, MessageId, UserId
 from gemini_core.model.jobs import Lease
 from gemini_core.model.requests import Once
-from gemini_core.use_cases.chat.attachments import Attachments
 from gemini_core.use_cases.jobs import Stop
-from gemini_core.use_cases.replies.answering import AnswerMessage
-from gemini_core.use_cases.replies.metering import MeteredModel
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -149,17 +142,8 @@ def test_a_reply_that_is_superseded_before_its_worker_begins_is_cancelled_unaske
     sent = send(world, author, room.id)
     lease = claim(world, sent)
     again = redo(world, author, sent.message, "anew")
-    model, plans, clock = ScriptedModel(["Tea."]), Plans(), SystemClock()
-    answering = AnswerMessage(
-        world.replies,
-        world.jobs,
-        MeteredModel(model, world.usage, clock),
-        MemoryFeed(),
-        plans,
-        Attachments(MemoryAttachments(), world.usage, plans),
-        clock,
-    )
-    assert answering.work(lease, Stop()) == [JobId(again.reply.id)]
+    model = ScriptedModel(["Tea."])
+    assert world.answering(model).work(lease, Stop()) == [JobId(again.reply.id)]
     stopped = world.messages.show(author, room.id, sent.reply.id)
     assert (stopped.status, stopped.superseded, model.prompts) == (Status.CANCELLED, True, [])
     assert used(world, author) == 1

@@ -314,7 +314,68 @@ def test_who_waits_for_a_silent_provider_sleeps_and_is_woken_up_when_there_is_a_
         return len(looked) > 4
 
     assert list(client.stream(ask(), timeouts=PATIENT, stopped=stopped)) == []
-    assert looked.count(threading.get_ident()) == 2
+    assert looked.count(threading.get_ident()) == 3, "before it asked, before it slept, and when it was woken up"
+
+
+# A machine that has too little to give: what has come was charged, and is not late because nobody had time to read it
+
+
+class Starved:
+    """A call's `stopped`. Who reads for all calls asks it too, and stands still there, until told to go on."""
+
+    def __init__(self, fake: FakeGemini) -> None:
+        self.over = threading.Event()
+        self._fake = fake
+        self._asking = threading.get_ident()
+        self._free = threading.Event()
+
+    def __call__(self) -> bool:
+        if threading.get_ident() != self._asking and self._fake.records:
+            self._free.wait(10)
+        return self.over.is_set()
+
+    def go_on_after(self, seconds: float) -> None:
+        threading.Timer(seconds, self._free.set).start()
+
+
+LATE = Scene("while nobody reads", (gemini.Pause(0.5), *answer("All that ", "was said").steps))
+UNREAD = Scene("and goes on", (gemini.Pause(0.5), *gemini.hangs("Half a ", "word").steps))
+
+
+def told(fake: FakeGemini) -> Usage:
+    (record,) = fake.wait(lambda records: len(records[0].told) > 1)
+    assert record.usage is not None
+    return Usage(*record.usage)
+
+
+def test_what_lay_unread_when_time_was_over_is_not_late(fake: FakeGemini, client: GeminiClient) -> None:
+    fake.play(LATE)
+    starved = Starved(fake)
+    starved.go_on_after(1.2)
+    pieces = list(client.stream(ask(), timeouts=Timeouts(first=0.8, between=1, total=10), stopped=starved))
+    assert text_of(pieces) == "All that was said"
+    assert len(fake.records) == 1
+
+
+def test_what_lay_unread_when_all_time_was_over_is_billed(fake: FakeGemini, client: GeminiClient) -> None:
+    fake.play(UNREAD)
+    starved = Starved(fake)
+    starved.go_on_after(1.2)
+    with pytest.raises(ModelFailure) as caught:
+        list(client.stream(ask(), timeouts=Timeouts(first=0.8, between=0.8, total=0.8), stopped=starved))
+    assert caught.value.error.code == "timeout"
+    assert caught.value.usage == told(fake)
+    assert fake.wait(lambda records: records[0].hung_up)
+
+
+def test_what_lay_unread_when_a_call_was_stopped_is_billed(fake: FakeGemini, client: GeminiClient) -> None:
+    fake.play(UNREAD)
+    starved = Starved(fake)
+    threading.Timer(0.8, starved.over.set).start()
+    starved.go_on_after(1.2)
+    pieces = list(client.stream(ask(), timeouts=Timeouts(first=1, between=1, total=10), stopped=starved))
+    assert pieces == [Piece(usage=told(fake))]
+    assert fake.wait(lambda records: records[0].hung_up)
 
 
 def test_a_caller_that_leaves_hangs_up(fake: FakeGemini, client: GeminiClient) -> None:

@@ -5,6 +5,9 @@ provider is silent, and must then let go of the connection. A thread that blocks
 calls of a process run on one asyncio loop in a thread of its own: the calling thread waits on a queue, sees time-outs
 itself, and cancels the call on its way out, which closes its connection. Stops are seen by the loop's thread, for all
 calls: hundreds of threads that wake up now and then to look would spend more on changing places than on replies.
+
+On a machine that has too little to give, an answer may lie at the socket and nobody had the time to read it. The
+provider charges for it, and it was not late. So before a call is given up, what has arrived by then is read.
 """
 
 import asyncio
@@ -17,6 +20,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from adapters.gemini.failures import failure
+from gemini_core.model.chat import Usage
 from gemini_core.model.replies import ModelFailure, Piece, Prompt, Timeouts
 
 if TYPE_CHECKING:
@@ -27,7 +31,8 @@ T = TypeVar("T")
 Arrival = Piece | ModelFailure | None
 
 _GLANCE = 0.2  # seconds between two looks at `stopped()`
-_GOODBYE = 5.0  # seconds that `close` waits for connections to be closed
+_GOODBYE = 5.0  # seconds that are waited for the loop to see to something, at the most
+_TURNS = 10  # of the loop, after which every byte that had reached the process before them has been understood
 
 
 class GeminiClient:
@@ -44,14 +49,10 @@ class GeminiClient:
         self._line: _Line | None = None
 
     def stream(self, prompt: Prompt, *, timeouts: Timeouts, stopped: Callable[[], bool]) -> Iterator[Piece]:
-        line = self._connected()
-        arrivals: SimpleQueue[Arrival] = SimpleQueue()
-        call = line.start(line.calls.relay(prompt, arrivals.put))
-        try:
-            with line.waking(stopped, arrivals):
-                yield from _received(arrivals, timeouts, stopped)
-        finally:
-            call.cancel()
+        if stopped():
+            return
+        with self._connected().calling(prompt, stopped) as call:
+            yield from call.pieces(timeouts)
 
     def check(self, model: str, *, timeout: float = 10.0) -> None:
         """Raises `ModelFailure` unless the provider takes the key and knows the model. Costs no tokens."""
@@ -88,26 +89,59 @@ class GeminiClient:
         raise failure("provider_misconfigured", f"{problem}: check the API key and the base URL")
 
 
-def _received(arrivals: "SimpleQueue[Arrival]", timeouts: Timeouts, stopped: Callable[[], bool]) -> Iterator[Piece]:
-    now = time.monotonic()
-    end = now + timeouts.total
-    deadline, usage = min(now + timeouts.first, end), None
-    while not stopped():
-        remaining = deadline - time.monotonic()
-        if remaining <= 0:
-            raise failure("timeout", f"no piece in time ({timeouts})", usage=usage)
-        try:
-            arrival = arrivals.get(timeout=remaining)
-        except Empty:
-            continue
-        if arrival is None:
-            continue
-        if isinstance(arrival, ModelFailure):
-            raise arrival
-        yield arrival
-        if arrival.finish_reason:
-            return
-        deadline, usage = min(time.monotonic() + timeouts.between, end), arrival.usage
+class _Call:
+    """A call under way: the line delivers, and whoever asked waits for it here."""
+
+    def __init__(self, line: "_Line", prompt: Prompt, stopped: Callable[[], bool]) -> None:
+        self.stopped = stopped
+        self._line = line
+        self._arrivals: SimpleQueue[Arrival] = SimpleQueue()
+        self._task = line.start(line.calls.relay(prompt, self._arrivals.put))
+
+    def pieces(self, timeouts: Timeouts) -> Iterator[Piece]:
+        now = time.monotonic()
+        end = now + timeouts.total
+        deadline, usage = min(now + timeouts.first, end), None
+        while not (halted := self.stopped()) and time.monotonic() < end:
+            try:
+                arrival = self._arrivals.get(timeout=max(0.0, deadline - time.monotonic()))
+            except Empty:
+                self._line.catch_up()
+                if self._arrivals.empty():
+                    break
+                continue
+            if arrival is None:
+                continue
+            if isinstance(arrival, ModelFailure):
+                raise arrival
+            yield arrival
+            if arrival.finish_reason:
+                return
+            deadline, usage = min(time.monotonic() + timeouts.between, end), arrival.usage
+        self._line.catch_up(then=self.cancel)
+        unread = self._last_told()
+        if not halted:
+            raise failure("timeout", f"no piece in time ({timeouts})", usage=unread or usage)
+        if unread:
+            yield Piece(usage=unread)
+
+    def look(self) -> None:
+        """Wakes whoever waits, if they are to stop."""
+        if self.stopped():
+            self._arrivals.put(None)
+
+    def cancel(self) -> None:
+        """Closes the connection; nothing is delivered any more."""
+        self._task.cancel()
+
+    def _last_told(self) -> Usage | None:
+        """What the call has cost, by what was delivered and not taken."""
+        usage = None
+        with suppress(Empty):
+            while True:
+                arrival = self._arrivals.get_nowait()
+                usage = (arrival and arrival.usage) or usage
+        return usage
 
 
 class _Line:
@@ -117,36 +151,54 @@ class _Line:
         self.calls = calls
         self._loop = asyncio.new_event_loop()
         self._lock = threading.Lock()
-        self._waiting: dict[SimpleQueue[Arrival], Callable[[], bool]] = {}
+        self._under_way: set[_Call] = set()
         self._loop.call_soon(self._look)
         self._thread = threading.Thread(target=self._loop.run_forever, name="gemini-calls", daemon=True)
         self._thread.start()
 
     @contextmanager
-    def waking(self, stopped: Callable[[], bool], arrivals: "SimpleQueue[Arrival]") -> Iterator[None]:
-        """Whoever waits for `arrivals` gets None soon after `stopped()` has turned true."""
+    def calling(self, prompt: Prompt, stopped: Callable[[], bool]) -> Iterator[_Call]:
+        """Asks; hangs up on the way out."""
+        call = _Call(self, prompt, stopped)
         with self._lock:
-            self._waiting[arrivals] = stopped
+            self._under_way.add(call)
         try:
-            yield
+            yield call
         finally:
             with self._lock:
-                del self._waiting[arrivals]
+                self._under_way.remove(call)
+            call.cancel()
 
     def _look(self) -> None:
         self._loop.call_later(_GLANCE, self._look)
         with self._lock:
-            waiting = list(self._waiting.items())
-        for arrivals, stopped in waiting:
-            if stopped():
-                arrivals.put(None)
+            calls = list(self._under_way)
+        for call in calls:
+            call.look()
 
-    def start(self, call: Coroutine[Any, Any, T]) -> Future[T]:
-        return asyncio.run_coroutine_threadsafe(call, self._loop)
+    def start(self, deed: Coroutine[Any, Any, T]) -> Future[T]:
+        try:
+            return asyncio.run_coroutine_threadsafe(deed, self._loop)
+        except RuntimeError:
+            deed.close()
+        raise failure("unreachable", "the client was closed")
+
+    def catch_up(self, *, then: Callable[[], None] = lambda: None) -> None:
+        """Returns when everything that has arrived by now is delivered, and `then` was called."""
+
+        async def turn() -> None:
+            for _ in range(_TURNS):
+                await asyncio.sleep(0)
+            then()
+
+        self._wait_for(turn())
 
     def close(self) -> None:
-        with suppress(TimeoutError):
-            self.start(self.calls.close()).result(_GOODBYE)
+        self._wait_for(self.calls.close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_GOODBYE)
         self._loop.close()
+
+    def _wait_for(self, deed: Coroutine[Any, Any, None]) -> None:
+        with suppress(TimeoutError):
+            self.start(deed).result(_GOODBYE)

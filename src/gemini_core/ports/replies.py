@@ -43,8 +43,9 @@ class LLMClient(Protocol):
         """One call, no retry. Yields pieces as they arrive; the last one has a `finish_reason`.
 
         Ends early, without one, within half a second of `stopped()` turning true, also while the provider hangs,
-        and then asks the provider to stop. Raises `ModelFailure` and nothing else; also when the stream ends without
-        a finish reason, and when a time-out is over however slowly bytes drip in.
+        and then asks the provider to stop; what the call has cost by then may be told by a last piece without text.
+        Raises `ModelFailure` and nothing else; also when the stream ends without a finish reason, and when a time-out
+        is over however slowly bytes drip in.
         """
         ...
 

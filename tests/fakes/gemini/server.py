@@ -246,6 +246,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _step(self, step: Step, number: int) -> None:
         match step:
             case Send(data, usage):
+                self._wait(0)  # nobody is charged for what nobody is there to hear
                 self._write(data.replace(ASKED.encode(), self._model))
                 if usage:
                     self.server.fake.tell(number, usage)

@@ -121,8 +121,6 @@ class AnswerMessage:
                 self.feed.append(MessageId(lease.id), lease.attempt, draft.characters, text)
                 draft.parts.append(text)
                 draft.characters += len(text)
-            if stop():
-                break
 
     def _tokens(self, plan: str) -> int:
         return min(self.plans.named(plan).context_tokens, self.choice.input_tokens)

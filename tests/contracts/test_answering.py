@@ -1,24 +1,19 @@
-"""A message that breaks whoever works on it ends as a failed reply; on memory and on PostgreSQL."""
+"""Replies that do not go as planned: the model breaks, or is stopped; on memory and on PostgreSQL."""
 
 from collections.abc import Callable, Iterator
 
 import pytest
 from tests.contracts.chat_worlds import LIMITS, ChatWorld, memory_world, postgres_world
+from tests.contracts.test_chat import claim, send
 
-from adapters.memory.attachments import MemoryAttachments
 from adapters.memory.queue import MemoryQueue
-from adapters.memory.replies import MemoryFeed
 from adapters.memory.store import SystemClock
 from gemini_core.errors import NotFound
-from gemini_core.model.billing.plans import Plans
-from gemini_core.model.chat import Status
+from gemini_core.model.chat import Status, Usage
 from gemini_core.model.ids import JobId
 from gemini_core.model.jobs import Backoff
 from gemini_core.model.replies import Piece, Prompt, Timeouts
-from gemini_core.use_cases.chat.attachments import Attachments
-from gemini_core.use_cases.jobs import HeldLeases, KeepPromise
-from gemini_core.use_cases.replies.answering import AnswerMessage
-from gemini_core.use_cases.replies.metering import MeteredModel
+from gemini_core.use_cases.jobs import HeldLeases, KeepPromise, Stop
 
 TRIES = 3
 
@@ -44,18 +39,9 @@ def test_a_poisonous_message_fails_after_its_tries_gives_its_unit_back_and_lets_
     world: ChatWorld,
 ) -> None:
     author, model, clock = world.user(), Stumbles(), SystemClock()
-    room, plans = world.room(author), Plans()
+    room, answering = world.room(author), world.answering(model)
     sent, following = (
         world.messages.send(author, room.id, text, limits=LIMITS, now=clock.now()) for text in ("poison", "tea")
-    )
-    answering = AnswerMessage(
-        world.replies,
-        world.jobs,
-        MeteredModel(model, world.usage, clock),
-        MemoryFeed(),
-        plans,
-        Attachments(MemoryAttachments(), world.usage, plans),
-        clock,
     )
     queue, at_once = MemoryQueue(), Backoff(attempts=TRIES, first=0.0)
     keep = KeepPromise(world.jobs, queue, HeldLeases(world.jobs), {"reply": answering}, clock, at_once)
@@ -69,3 +55,26 @@ def test_a_poisonous_message_fails_after_its_tries_gives_its_unit_back_and_lets_
     with pytest.raises(NotFound):
         world.jobs.show(JobId(sent.reply.id))
     assert queue.nudged.get_nowait() == following.reply.id
+
+
+class Charges:
+    """A model that is stopped while its first word is on its way, and then tells what it has charged for."""
+
+    def __init__(self, stop: Stop) -> None:
+        self._stop = stop
+
+    def stream(self, prompt: Prompt, *, timeouts: Timeouts, stopped: Callable[[], bool]) -> Iterator[Piece]:
+        self._stop.set()
+        yield Piece("Half of an ", Usage(7, 3))
+        yield Piece(usage=Usage(7, 9))
+
+
+def test_a_stopped_reply_keeps_what_was_said_and_costs_what_was_charged(world: ChatWorld) -> None:
+    author, stop = world.user(), Stop()
+    room = world.room(author)
+    sent = send(world, author, room.id)
+    world.answering(Charges(stop)).work(claim(world, sent), stop)
+    reply = world.messages.show(author, room.id, sent.reply.id)
+    assert (reply.status, reply.content, reply.usage) == (Status.CANCELLED, "Half of an ", Usage(7, 9))
+    today = SystemClock().now().date()
+    assert world.usage.tokens(author, today=today, since=today).today == Usage(7, 9)
