@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from tests.chaos.plan import SILENCE
 from tests.fakes.gemini import Record
 
 Figures = tuple[int, int]
@@ -12,15 +11,10 @@ NOTHING = (0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call as the provider charges it.
-
-    `struck`: a worker was killed before the call's job went on. `left`: when the provider saw a worker
-    hang up; None if none did.
-    """
+    """A call as the provider charges it. `struck`: a worker was killed before the call's job went on."""
 
     record: Record
     struck: bool = False
-    left: float | None = None
 
     @property
     def charged(self) -> Figures:
@@ -30,11 +24,6 @@ class Call:
         """That was the bill at some time."""
         return any(told == figures for _, told in self.record.told)
 
-    def was_left_after(self, part: Figures) -> bool:
-        """The bill went on from this part only when its worker was giving up: what came then may be unread."""
-        left = self.left
-        return left is not None and all(at > left - SILENCE for at, told in self.record.told if told > part)
-
 
 @dataclass(frozen=True, slots=True)
 class Gap:
@@ -43,7 +32,6 @@ class Gap:
     text: str
     charged: Figures
     recorded: Figures
-    killed: bool
 
     @property
     def tokens(self) -> int:
@@ -51,16 +39,16 @@ class Gap:
         return sum(self.charged) - sum(self.recorded)
 
     def __str__(self) -> str:
-        why = "gone with its worker" if self.killed else "sent when its worker hung up"
-        return f"{why}: {self.text!r}: {sum(self.charged)} tokens charged, {sum(self.recorded)} on record"
+        return (
+            f"gone with its worker: {self.text!r}: {sum(self.charged)} tokens charged, {sum(self.recorded)} on record"
+        )
 
 
 @dataclass(slots=True)
 class Account:
     """The calls made for one job: as the provider charges them, and as they are on record.
 
-    `died`: how many of its attempts ended with their worker. Only these may leave a gap; and a call that a worker hung
-    up on, though it lived, may have been charged for a last piece that was not read any more.
+    `died`: how many of its attempts ended with their worker. Only these may leave a gap.
     """
 
     charged: list[Call] = field(default_factory=list)
@@ -70,18 +58,14 @@ class Account:
     def gaps(self) -> Sequence[Gap]:
         """The calls that are not on record as they were charged. Raises `Wrong` where that has no excuse."""
         short, left = self._unequal()
-        found, unexcused, deaths = list[Gap](), list[Gap](), self.died
+        found, unexcused = list[Gap](), list[Gap]()
         for call in short:
             part = max((figures for figures in left if call.was_told(figures)), default=NOTHING)
-            known = part in left
-            if known:
+            if part in left:
                 left.remove(part)
-            killed = call.struck and deaths > 0
-            deaths -= killed
-            gap = Gap(call.record.text, call.charged, part, killed=killed)
-            found.append(gap)
-            if not killed and not (known and call.was_left_after(part)):
-                unexcused.append(gap)
+            gap = Gap(call.record.text, call.charged, part)
+            excused = call.struck and len(found) < self.died
+            (found if excused else unexcused).append(gap)
         if left or unexcused:
             raise Wrong(f"{self.died} attempts died; not on record: {unexcused}; only on record: {left}")
         return found
@@ -92,7 +76,7 @@ class Account:
         Of calls that cost the same, the one that has an excuse is the one that is missing.
         """
         left, short = list(self.recorded), list[Call]()
-        for call in sorted(self.charged, key=lambda call: (call.struck, call.left is not None, call.charged)):
+        for call in sorted(self.charged, key=lambda call: (call.struck, call.charged)):
             if call.charged in left:
                 left.remove(call.charged)
             else:

@@ -73,8 +73,7 @@ class Examination:
         for job, calls in made.items():
             for call, later in zip_longest(calls, calls[1:]):
                 if call.usage:
-                    left = call.finished if call.hung_up else None
-                    found[job].charged.append(Call(call, struck=self._struck(call, later), left=left))
+                    found[job].charged.append(Call(call, struck=self._struck(call, later)))
         for job, *figures in self.site.ask("SELECT job_id::text, prompt_tokens, output_tokens FROM model_calls"):
             found[job].recorded.append((figures[0], figures[1]))
         for (job, _), attempts in self._ended().items():

@@ -78,11 +78,29 @@ def test_a_call_that_fails_is_on_record(usage: Usage | None) -> None:
 
 def test_a_call_that_is_left_before_its_end_is_on_record() -> None:
     ledger = Ledger()
-    pieces = listen(metered(ledger, Piece("Tea", Usage(5, 1)), Piece(".", Usage(5, 2), "stop")))
-    assert next(pieces).text == "Tea"
-    assert ledger.told == []
+    pieces = listen(metered(ledger, *(Piece("Tea ", Usage(5, count)) for count in (1, 2, 3))))
+    next(pieces)
+    next(pieces)
     del pieces
-    assert ledger.told == [("gemini-test", Usage(5, 1))]
+    assert ledger.told == [("gemini-test", Usage(5, 2))]
+
+
+def test_a_piece_is_passed_on_when_its_first_figure_is_on_record() -> None:
+    ledger = Ledger()
+    pieces = listen(metered(ledger, Piece("Tea"), *(Piece("Tea ", Usage(5, count)) for count in (1, 2))))
+    for told in ([], [("gemini-test", Usage(5, 1))], [("gemini-test", Usage(5, 1))]):
+        next(pieces)
+        assert ledger.told == told
+
+
+def test_words_do_not_wait_for_a_ledger_that_is_away() -> None:
+    ledger = Ledger()
+    ledger.away.set()
+    pieces = listen(metered(ledger, Piece("Tea", Usage(5, 1)), Piece(".", Usage(5, 2), "stop")))
+    assert [next(pieces).text, next(pieces).text] == ["Tea", "."]
+    ledger.away.clear()
+    assert list(pieces) == []
+    assert ledger.told == [("gemini-test", Usage(5, 2))]
 
 
 def test_a_call_that_goes_on_is_on_record_as_far_as_it_was_reported() -> None:

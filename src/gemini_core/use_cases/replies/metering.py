@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from threading import Lock
 from uuid import UUID
@@ -21,9 +22,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class MeteredModel:
-    """Whatever the provider reports of a call is on record: while the call goes on, and however it ends.
+    """Whatever the provider reports of a call is on record: from its first figure on, and however the call ends.
 
-    It was spent whether or not its reply may be stored. What cannot be recorded now is recorded later.
+    The first figure is what the prompt has cost, mostly the greater part: it is on record before its piece is passed
+    on, so that a process that dies takes none of it along. It was spent whether or not its reply may be stored. What
+    cannot be recorded now is recorded later.
     """
 
     llm: LLMClient
@@ -45,13 +48,18 @@ class MeteredModel:
                 log.warning("tokens not on record yet", extra={"call": str(call.id)})
 
     def record(self) -> None:
-        """Put on record what was reported meanwhile; to be called about once a second. Raises `Unavailable`."""
+        """Put on record what was reported meanwhile; to be called about twice a second. Raises `Unavailable`."""
         self._record(list(self._news))
 
     def _heard(self, call: ModelCall, pieces: Iterator[Piece]) -> Iterator[Piece]:
         try:
+            on_record = False
             for piece in pieces:
                 self._note(call := replace(call, model=piece.model or call.model), piece.usage)
+                if piece.usage is not None and not on_record:
+                    on_record = True
+                    with suppress(Unavailable):  # Then it is on record with what comes.
+                        self._record([call.id])
                 yield piece
         except ModelFailure as failure:
             self._note(call, failure.usage)
