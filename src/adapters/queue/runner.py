@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 # Seconds between two looks at what nobody wants any more, between two records of what calls under way have cost (so
 # much a killed worker takes with it), and between two sweeps for jobs that no nudge told of.
-LOOK_EVERY = 0.5
+LOOK_EVERY = 0.25
 RECORD_EVERY = 0.5
 SWEEP_EVERY = 1.0
 

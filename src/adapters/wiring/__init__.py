@@ -119,6 +119,8 @@ class Operator:
 
         self.log()
         broker, runner = self.container.broker(), self.container.runner()
+        if self.settings.gemini_api_key:
+            import adapters.gemini.calls  # noqa: F401  (a second that the first replies would have to wait)
         _collect_seldom()
         worker.serve(broker, runner, loglevel=self.settings.log_level)
 

@@ -95,7 +95,7 @@ class HeldLeases:
             self._stop(tokens - self.keeper.renew(tokens, lease_for=self.lease_for))
 
     def look(self) -> None:
-        """Stop what nobody wants any more; to be called about twice a second. Raises `Unavailable`."""
+        """Stop what nobody wants any more; to be called some times a second. Raises `Unavailable`."""
         if tokens := self._tokens():
             self._stop(self.keeper.unwanted(tokens))
 
