@@ -314,7 +314,7 @@ def test_who_waits_for_a_silent_provider_sleeps_and_is_woken_up_when_there_is_a_
         return len(looked) > 4
 
     assert list(client.stream(ask(), timeouts=PATIENT, stopped=stopped)) == []
-    assert looked.count(threading.get_ident()) == 3, "before it asked, before it slept, and when it was woken up"
+    assert looked.count(threading.get_ident()) == 4, "before it asked, before it slept, awake, at the end"
 
 
 # A machine that has too little to give: what has come was charged, and is not late because nobody had time to read it
@@ -366,6 +366,14 @@ def test_what_lay_unread_when_all_time_was_over_is_billed(fake: FakeGemini, clie
     assert caught.value.error.code == "timeout"
     assert caught.value.usage == told(fake)
     assert fake.wait(lambda records: records[0].hung_up)
+
+
+def test_a_whole_answer_that_lay_unread_when_all_time_was_over_counts(fake: FakeGemini, client: GeminiClient) -> None:
+    fake.play(LATE)
+    starved = Starved(fake)
+    starved.go_on_after(1.2)
+    pieces = list(client.stream(ask(), timeouts=Timeouts(first=0.8, between=0.8, total=0.8), stopped=starved))
+    assert (text_of(pieces), pieces[-1].finish_reason) == ("All that was said", "stop")
 
 
 def test_what_lay_unread_when_a_call_was_stopped_is_billed(fake: FakeGemini, client: GeminiClient) -> None:

@@ -20,7 +20,6 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from adapters.gemini.failures import failure
-from gemini_core.model.chat import Usage
 from gemini_core.model.replies import ModelFailure, Piece, Prompt, Timeouts
 
 if TYPE_CHECKING:
@@ -99,10 +98,28 @@ class _Call:
         self._task = line.start(line.calls.relay(prompt, self._arrivals.put))
 
     def pieces(self, timeouts: Timeouts) -> Iterator[Piece]:
+        told, passed_on = None, None
+        for arrival in self._heard(timeouts):
+            told = arrival.usage or told
+            if self.stopped():
+                continue
+            if isinstance(arrival, ModelFailure):
+                raise arrival
+            passed_on = told
+            yield arrival
+            if arrival.finish_reason:
+                return
+        if not self.stopped():
+            raise failure("timeout", f"no piece in time ({timeouts})", usage=told)
+        if told != passed_on:
+            yield Piece(usage=told)
+
+    def _heard(self, timeouts: Timeouts) -> Iterator[Piece | ModelFailure]:
+        """What arrives in time, up to what had arrived when time was over or the call was stopped."""
         now = time.monotonic()
         end = now + timeouts.total
-        deadline, usage = min(now + timeouts.first, end), None
-        while not (halted := self.stopped()) and time.monotonic() < end:
+        deadline = min(now + timeouts.first, end)
+        while not self.stopped() and time.monotonic() < end:
             try:
                 arrival = self._arrivals.get(timeout=max(0.0, deadline - time.monotonic()))
             except Empty:
@@ -110,20 +127,14 @@ class _Call:
                 if self._arrivals.empty():
                     break
                 continue
-            if arrival is None:
-                continue
-            if isinstance(arrival, ModelFailure):
-                raise arrival
-            yield arrival
-            if arrival.finish_reason:
-                return
-            deadline, usage = min(time.monotonic() + timeouts.between, end), arrival.usage
+            if arrival is not None:
+                yield arrival
+                deadline = min(time.monotonic() + timeouts.between, end)
         self._line.catch_up(then=self.cancel)
-        unread = self._last_told()
-        if not halted:
-            raise failure("timeout", f"no piece in time ({timeouts})", usage=unread or usage)
-        if unread:
-            yield Piece(usage=unread)
+        with suppress(Empty):
+            while True:
+                if (arrival := self._arrivals.get_nowait()) is not None:
+                    yield arrival
 
     def look(self) -> None:
         """Wakes whoever waits, if they are to stop."""
@@ -133,15 +144,6 @@ class _Call:
     def cancel(self) -> None:
         """Closes the connection; nothing is delivered any more."""
         self._task.cancel()
-
-    def _last_told(self) -> Usage | None:
-        """What the call has cost, by what was delivered and not taken."""
-        usage = None
-        with suppress(Empty):
-            while True:
-                arrival = self._arrivals.get_nowait()
-                usage = (arrival and arrival.usage) or usage
-        return usage
 
 
 class _Line:
