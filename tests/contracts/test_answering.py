@@ -1,18 +1,19 @@
 """Replies that do not go as planned: the model breaks, or is stopped; on memory and on PostgreSQL."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import pytest
-from tests.contracts.chat_worlds import LIMITS, ChatWorld, memory_world, postgres_world
-from tests.contracts.test_chat import claim, send
+from tests.contracts.chat_worlds import LIMITS, NOW, ChatWorld, memory_world, postgres_world
+from tests.contracts.test_chat import LEASE, claim, send, used
 
 from adapters.memory.queue import MemoryQueue
 from adapters.memory.store import SystemClock
 from gemini_core.errors import NotFound
-from gemini_core.model.chat import Status, Usage
+from gemini_core.model.chat import ReplyError, Sent, Status, Usage
 from gemini_core.model.ids import JobId
-from gemini_core.model.jobs import Backoff
-from gemini_core.model.replies import Piece, Prompt, Timeouts
+from gemini_core.model.jobs import Backoff, Lease
+from gemini_core.model.replies import ModelFailure, Piece, Prompt, Timeouts
 from gemini_core.use_cases.jobs import HeldLeases, KeepPromise, Stop
 
 TRIES = 3
@@ -54,7 +55,8 @@ def test_a_poisonous_message_fails_after_its_tries_gives_its_unit_back_and_lets_
     assert world.usage.of_day(author, clock.now().date(), now=clock.now()).used == 1
     with pytest.raises(NotFound):
         world.jobs.show(JobId(sent.reply.id))
-    assert queue.nudged.get_nowait() == following.reply.id
+    nudged = [queue.nudged.get_nowait() for _ in range(TRIES)]
+    assert nudged == [*[sent.reply.id] * (TRIES - 1), following.reply.id]
 
 
 class Charges:
@@ -78,3 +80,67 @@ def test_a_stopped_reply_keeps_what_was_said_and_costs_what_was_charged(world: C
     assert (reply.status, reply.content, reply.usage) == (Status.CANCELLED, "Half of an ", Usage(7, 9))
     today = SystemClock().now().date()
     assert world.usage.tokens(author, today=today, since=today).today == Usage(7, 9)
+
+
+def claimed(world: ChatWorld, sent: Sent) -> Lease:
+    """By a worker that begins now: it has all the time to try."""
+    lease = world.jobs.claim(JobId(sent.reply.id), lease_for=LEASE, now=SystemClock().now())
+    assert lease is not None
+    return lease
+
+
+@dataclass
+class Overloaded:
+    """A model that has said something when it fails, and for a minute; `meanwhile` something happens."""
+
+    meanwhile: Callable[[], object]
+    said: str = "Half of an "
+
+    def stream(self, prompt: Prompt, *, timeouts: Timeouts, stopped: Callable[[], bool]) -> Iterator[Piece]:
+        yield Piece(self.said)
+        self.meanwhile()
+        raise ModelFailure(ReplyError("overloaded", "Too busy.", retryable=True), retry_after=60, usage=Usage(7, 3))
+
+
+def test_a_reply_that_is_stopped_in_the_instant_in_which_its_model_fails_does_not_wait_for_another_try(
+    world: ChatWorld,
+) -> None:
+    author = world.user()
+    room = world.room(author)
+    sent, following = send(world, author, room.id), send(world, author, room.id)
+    model = Overloaded(lambda: world.messages.cancel(author, room.id, sent.reply.id, now=NOW))
+    answering = world.answering(model)
+    assert answering.work(claimed(world, sent), Stop()) == [JobId(sent.reply.id)]
+    assert answering.work(claimed(world, sent), Stop()) == [JobId(following.reply.id)]
+    reply = world.messages.show(author, room.id, sent.reply.id)
+    assert (reply.status, reply.content, used(world, author)) == (Status.CANCELLED, "", 1)
+
+
+@pytest.mark.parametrize(("said", "units"), [("Half of an ", 1), ("", 0)])
+def test_a_model_that_fails_when_nobody_wants_its_reply_any_more_is_not_asked_again(
+    world: ChatWorld, said: str, units: int
+) -> None:
+    author, stop = world.user(), Stop()
+    room = world.room(author)
+    sent = send(world, author, room.id)
+    assert world.answering(Overloaded(stop.set, said)).work(claimed(world, sent), stop) == []
+    reply = world.messages.show(author, room.id, sent.reply.id)
+    assert (reply.status, reply.content, reply.usage) == (Status.CANCELLED, said, Usage(7, 3))
+    assert used(world, author) == units
+
+
+class BreaksOff:
+    """A model that ends in the middle of a sentence, and does not say why."""
+
+    def stream(self, prompt: Prompt, *, timeouts: Timeouts, stopped: Callable[[], bool]) -> Iterator[Piece]:
+        yield Piece("Half of an ", Usage(7, 3))
+
+
+def test_a_model_that_ends_unasked_and_without_a_reason_has_failed_and_is_asked_again(world: ChatWorld) -> None:
+    author = world.user()
+    room = world.room(author)
+    sent = send(world, author, room.id)
+    world.answering(BreaksOff()).work(claimed(world, sent), Stop())
+    job = world.jobs.show(JobId(sent.reply.id))
+    assert (job.failures, job.error) == (1, "unreachable")
+    assert world.messages.show(author, room.id, sent.reply.id).status is Status.GENERATING

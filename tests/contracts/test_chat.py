@@ -286,7 +286,7 @@ def test_a_reply_that_rests_keeps_the_next_in_the_room_waiting(world: ChatWorld)
     room = world.room(author)
     first, second = send(world, author, room.id), send(world, author, room.id)
     lease = claim(world, first)
-    assert world.jobs.put_back(lease, after=timedelta(hours=1), failed=True, error="overloaded")
+    assert world.jobs.put_back(lease, after=timedelta(hours=1), failed=True, error="overloaded") == []
     assert world.jobs.due(limit=10) == []
     assert world.jobs.claim(JobId(second.reply.id), lease_for=LEASE, now=NOW) is None
 
@@ -388,6 +388,17 @@ def test_cancelling_what_a_worker_has_tells_the_worker(world: ChatWorld) -> None
     reply, _ = world.messages.cancel(author, room.id, sent.reply.id, now=NOW)
     assert not reply.status.final
     assert world.jobs.unwanted([lease.token]) == {lease.token}
+
+
+def test_what_somebody_asked_to_stop_does_not_rest_before_it_is_stopped(world: ChatWorld) -> None:
+    author = world.user()
+    room = world.room(author)
+    sent = send(world, author, room.id)
+    lease, job = claim(world, sent), JobId(sent.reply.id)
+    world.messages.cancel(author, room.id, sent.reply.id, now=NOW)
+    assert world.jobs.put_back(lease, after=timedelta(hours=1), failed=True, error="overloaded") == [job]
+    assert world.jobs.due(limit=10) == [job]
+    assert claim(world, sent).cancelled
 
 
 def test_a_message_that_is_no_reply_cannot_be_cancelled(world: ChatWorld) -> None:

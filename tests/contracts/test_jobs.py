@@ -62,7 +62,7 @@ def test_a_lease_that_ran_out_is_taken_over_and_one_that_is_renewed_is_not(world
     assert (second.attempt, second.trying_since) == (2, NOW + timedelta(minutes=5))
     assert world.jobs.unwanted([first.token, second.token, renewed.token]) == {first.token}
     assert world.jobs.finish(first) is None
-    assert world.jobs.put_back(first, after=GONE, failed=True) is False
+    assert world.jobs.put_back(first, after=GONE, failed=True) is None
 
 
 def test_a_lease_that_ran_out_is_good_until_somebody_takes_it(world: ChatWorld) -> None:
@@ -89,7 +89,7 @@ def test_a_job_handed_back_is_due_at_once_and_no_failure(world: ChatWorld) -> No
     id = add(world)
     lease = world.jobs.claim(id, lease_for=LEASE, now=NOW)
     assert lease is not None
-    assert world.jobs.put_back(lease, after=GONE, failed=False)
+    assert world.jobs.put_back(lease, after=GONE, failed=False) == [id]
     assert world.jobs.due(limit=10) == [id]
     assert world.jobs.show(id).failures == 0
 
@@ -112,7 +112,8 @@ def test_a_claim_of_which_nothing_was_heard_counts_as_lost_until_an_operator_rev
         assert lease is not None
         heard.append(lease.lost)
         if ends:
-            assert world.jobs.put_back(lease, after=GONE, failed=False, for_good=len(heard) == 4)
+            for_good = len(heard) == 4
+            assert world.jobs.put_back(lease, after=GONE, failed=False, for_good=for_good) == [id] * (not for_good)
     assert heard == [0, 1, 1, 2]
     assert world.jobs.revive(id)
     lease = world.jobs.claim(id, lease_for=LEASE, now=NOW)

@@ -84,22 +84,22 @@ class MemoryJobs:
 
     def put_back(
         self, lease: Lease, *, after: timedelta, failed: bool, error: str = "", for_good: bool = False
-    ) -> bool:
+    ) -> Sequence[JobId] | None:
         with self.store.lock:
             if not self.holds(lease):
-                return False
-            job = self.jobs[lease.id]
+                return None
+            job, now = self.jobs[lease.id], self.store.clock.now()
             job.token = None
             job.put_back += 1
             job.record = replace(
                 job.record,
                 leased_until=None,
-                due_at=self.store.clock.now() + after,
+                due_at=now if job.cancelled else now + after,
                 failures=job.record.failures + failed,
                 error=error or job.record.error,
                 state=JobState.DEAD if for_good else JobState.OPEN,
             )
-            return True
+            return [lease.id] if job.record.due_at <= now and not for_good else []
 
     def renew(self, tokens: Collection[UUID], *, lease_for: timedelta) -> set[UUID]:
         with self.store.lock:

@@ -43,9 +43,10 @@ RENEW = text("UPDATE jobs SET leased_until = now() + :lease_for WHERE lease = AN
 WANTED = text("SELECT lease FROM jobs WHERE lease = ANY(:tokens) AND NOT cancelled").bindparams(TOKENS)
 PUT_BACK = text(
     """
-    UPDATE jobs SET lease = NULL, leased_until = NULL, due_at = now() + :after, dead = :dead,
+    UPDATE jobs SET lease = NULL, leased_until = NULL, dead = :dead,
+        due_at = CASE WHEN cancelled THEN now() ELSE now() + :after END,
         failures = failures + :failed, put_back = put_back + 1, error = coalesce(nullif(:error, ''), error)
-    WHERE id = :id AND lease = :token RETURNING id
+    WHERE id = :id AND lease = :token RETURNING due_at <= now() AND NOT dead AS due
     """
 )
 NEXT_IN_LANE = text("SELECT id FROM jobs WHERE lane = :lane AND id > :id AND NOT dead ORDER BY id LIMIT 1")
@@ -97,24 +98,6 @@ def next_in_lane(connection: Connection, lane: UUID, after: JobId) -> list[JobId
     return [JobId(id) for id in connection.execute(NEXT_IN_LANE, {"lane": lane, "id": after}).scalars()]
 
 
-def put_job_back(
-    connection: Connection, lease: Lease, *, after: timedelta, failed: bool, error: str = "", for_good: bool = False
-) -> bool:
-    """Let go of a job in the caller's transaction. False if the lease was lost."""
-    row = connection.execute(
-        PUT_BACK,
-        {
-            "id": lease.id,
-            "token": lease.token,
-            "after": after,
-            "failed": int(failed),
-            "error": error[:2000],
-            "dead": for_good,
-        },
-    ).one_or_none()
-    return row is not None
-
-
 @dataclass(frozen=True, slots=True)
 class SqlJobs:
     """`JobRepo`, `LeaseKeeper` and `JobLedger` on PostgreSQL."""
@@ -138,9 +121,18 @@ class SqlJobs:
 
     def put_back(
         self, lease: Lease, *, after: timedelta, failed: bool, error: str = "", for_good: bool = False
-    ) -> bool:
+    ) -> Sequence[JobId] | None:
+        values = {
+            "id": lease.id,
+            "token": lease.token,
+            "after": after,
+            "failed": int(failed),
+            "error": error[:2000],
+            "dead": for_good,
+        }
         with statement(self.engine) as connection:
-            return put_job_back(connection, lease, after=after, failed=failed, error=error, for_good=for_good)
+            due = connection.execute(PUT_BACK, values).scalar_one_or_none()
+        return None if due is None else ([lease.id] if due else [])
 
     def renew(self, tokens: Collection[UUID], *, lease_for: timedelta) -> set[UUID]:
         with statement(self.engine) as connection:

@@ -33,10 +33,11 @@ class JobRepo(Protocol):
 
     def put_back(
         self, lease: Lease, *, after: timedelta, failed: bool, error: str = "", for_good: bool = False
-    ) -> bool:
+    ) -> Sequence[JobId] | None:
         """Give the job up: due again `after` a rest; `failed` counts the try; `for_good` makes it dead.
 
-        False if the lease was lost.
+        One that somebody has asked to stop does not rest: whoever claims it next stops it.
+        Returns the ids that are worth a nudge (its own, if it is due at once); None if the lease was lost.
         """
         ...
 

@@ -37,6 +37,11 @@ class Stop:
         """Stop now."""
         return self._event.is_set()
 
+    @property
+    def unwanted(self) -> bool:
+        """Stop now, and for good: there is nothing to hand back."""
+        return self() and not self.handing_back
+
     def wait(self, seconds: float) -> bool:
         """Rest for so long, or until asked to stop: then True."""
         return self._event.wait(seconds)
@@ -205,14 +210,14 @@ class KeepPromise:
         handler = self.handlers.get(lease.kind)
         try:
             if handler is None:  # A newer release wrote it: one of its workers will know.
-                self.jobs.put_back(lease, after=timedelta(seconds=30), failed=False, error="unknown kind")
-                return "unknown kind", ()
+                rest = timedelta(seconds=30)
+                return "unknown kind", self.jobs.put_back(lease, after=rest, failed=False, error="unknown kind") or ()
             if lease.lost >= MOST_LOST:
                 return "given up", handler.give_up(lease, f"claimed {lease.lost} times without an end")
             return "done", handler.work(lease, stop)
         except Unavailable as away:
-            self.jobs.put_back(lease, after=timedelta(seconds=away.retry_after), failed=False, error=away.code)
-            return "put back", ()
+            rest = timedelta(seconds=away.retry_after)
+            return "put back", self.jobs.put_back(lease, after=rest, failed=False, error=away.code) or ()
         except Exception as error:
             log.exception("job failed", extra={"job_id": str(lease.id), "kind": lease.kind})
             return self._failed(handler, lease, error)
@@ -222,5 +227,5 @@ class KeepPromise:
         pause = self.backoff.pause(lease.failures + 1, tried_for)
         if pause is None and handler is not None:
             return "given up", handler.give_up(lease, type(error).__name__)
-        self.jobs.put_back(lease, after=timedelta(seconds=pause or 0), failed=True, error=type(error).__name__)
-        return "failed", ()
+        rest = timedelta(seconds=pause or 0)
+        return "failed", self.jobs.put_back(lease, after=rest, failed=True, error=type(error).__name__) or ()

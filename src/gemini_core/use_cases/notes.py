@@ -74,7 +74,7 @@ class MakeTitle:
             return self.jobs.finish(lease) or ()
         text = self.scribe.write(TITLE_INSTRUCTION, exchange_told(exchange), exchange.room, lease, stop)
         if stop.handing_back and not text:
-            return _handed_back(self.jobs, lease)
+            return self.jobs.put_back(lease, after=timedelta(0), failed=False) or ()
         title = title_of(text) or first_words(exchange.said)
         with self.cache.changing(exchange.room.user_id):
             self.notes.set_title(lease, room, title)
@@ -103,7 +103,7 @@ class SumUp:
             return self.jobs.finish(lease) or ()
         text = self.scribe.write(SUMMARY_INSTRUCTION, stretch_told(stretch), stretch.room, lease, stop)
         if stop.handing_back and not text:
-            return _handed_back(self.jobs, lease)
+            return self.jobs.put_back(lease, after=timedelta(0), failed=False) or ()
         so_far = stretch.turns[-1].id
         # Without a text there is nothing to go on from: a later reply asks for a summary again.
         then = [summary_job(room, upto, lease)] if text and so_far < upto else []
@@ -113,8 +113,3 @@ class SumUp:
         """A later reply in the room asks for a summary again; older turns are left out meanwhile."""
         log.error("not summed up", extra={"room": lease.args.get("room"), "error": error})
         return self.jobs.finish(lease) or ()
-
-
-def _handed_back(jobs: JobRepo, lease: Lease) -> Sequence[JobId]:
-    jobs.put_back(lease, after=timedelta(0), failed=False)
-    return (lease.id,)

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 # More turns than this are never told.
 MOST_TURNS = 400
 BYTES_PER_TOKEN = 4
+BROKEN_OFF = ReplyError("unreachable", "The model broke off before it had answered. Please try again.", retryable=True)
 BROKEN = ReplyError("internal", "Something went wrong on our side. Please try again.", retryable=True)
 
 
@@ -97,8 +98,7 @@ class AnswerMessage:
         if draft.finish_reason is not None:
             return self._finish(user, lease, _complete(draft), stop, self._notes(conversation, lease))
         if stop.handing_back:
-            self.jobs.put_back(lease, after=timedelta(0), failed=False)
-            return (lease.id,)
+            return self.jobs.put_back(lease, after=timedelta(0), failed=False) or ()
         return self._finish(user, lease, _cancelled(draft), stop)
 
     def give_up(self, lease: Lease, error: str) -> Sequence[JobId]:
@@ -121,6 +121,8 @@ class AnswerMessage:
                 self.feed.append(MessageId(lease.id), lease.attempt, draft.characters, text)
                 draft.parts.append(text)
                 draft.characters += len(text)
+        if draft.finish_reason is None and not stop():
+            raise ModelFailure(BROKEN_OFF, operator_detail="ended without a finish reason")
 
     def _tokens(self, plan: str) -> int:
         return min(self.plans.named(plan).context_tokens, self.choice.input_tokens)
@@ -145,11 +147,13 @@ class AnswerMessage:
         error = failure.error
         level = logging.ERROR if error.code == "provider_misconfigured" else logging.WARNING
         log.log(level, "model failed", extra={"code": error.code, "model": draft.model, "why": failure.operator_detail})
+        draft.usage = failure.usage or draft.usage
         pause = self._pause(lease, failure)
+        if pause is not None and stop.unwanted:
+            return self._finish(user, lease, _cancelled(draft), stop)
         if pause is not None:
             again = timedelta(seconds=pause)
-            stop.insist(lambda: self.jobs.put_back(lease, after=again, failed=True, error=error.code))
-            return () if pause else (lease.id,)
+            return stop.insist(lambda: self.jobs.put_back(lease, after=again, failed=True, error=error.code)) or ()
         return self._finish(
             user,
             lease,
@@ -158,7 +162,7 @@ class AnswerMessage:
                 model=draft.model,
                 finish_reason=failure.reason,
                 error=error,
-                usage=failure.usage or draft.usage,
+                usage=draft.usage,
                 give_back=True,
             ),
             stop,
