@@ -179,6 +179,15 @@ def test_a_plan_without_attachments_names_the_one_that_has_them() -> None:
     api.send(ANN, room, "look", attachments=[])
 
 
+def test_where_no_plan_has_attachments_messages_are_sent_without() -> None:
+    api = ChatApi.of(ScriptedModel(["x"]), plans=Plans(BASIC, replace(PRO, attachments=False)))
+    room = api.room(ANN)
+    answer = api.call(ANN, "POST", f"{room}message/", json={"content": "look", "attachments": [file()]})
+    assert (answer.status_code, answer.json["type"]) == (403, "/problems/attachments-not-in-plan")
+    assert "not offered" in answer.json["detail"]
+    api.send(ANN, room, "look")
+
+
 def test_files_of_a_message_that_is_not_accepted_are_not_kept(api: ChatApi) -> None:
     room = api.room(BOB)
     answer = api.call(ANN, "POST", f"{room}message/", json={"content": "look", "attachments": [file()]})

@@ -33,7 +33,7 @@ class Attachments:
     @property
     def largest(self) -> int:
         """Bytes that the files of one message have in all, at the most, on any plan."""
-        return max(plan.max_attachment_bytes for plan in self.plans.values() if plan.attachments)
+        return max((plan.max_attachment_bytes for plan in self.plans.values() if plan.attachments), default=0)
 
     @contextmanager
     def kept(self, author: UserId, room: ChatroomId, files: Sequence[File], now: datetime) -> Iterator["Kept"]:
