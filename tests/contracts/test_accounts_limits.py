@@ -175,6 +175,25 @@ def test_a_network_may_try_a_few_countries(limits: Limits) -> None:
     assert [tried(country) for country in ("IN", "US", "DE", "FR", "IN")] == [None, None, None, "countries", None]
 
 
+@pytest.mark.parametrize("undone", ["given back", "proven"])
+def test_a_country_is_tried_until_every_code_that_went_there_is_undone(limits: Limits, undone: str) -> None:
+    def code(token: str, country: str) -> Take:
+        return Take(token=token, spreads=(Spread("countries", "network", country, 1, DAY),))
+
+    def undo(take: Take) -> None:
+        if undone == "proven":
+            limits.prove(take, now=NOW)
+        else:
+            limits.give_back(take)
+
+    first, again, elsewhere = code("0", "IN"), code("1", "IN"), code("2", "US")
+    assert [limits.take(take, now=NOW).withheld for take in (first, again, elsewhere)] == [None, None, "countries"]
+    undo(again)
+    assert limits.take(elsewhere, now=NOW).withheld == "countries"
+    undo(first)
+    assert limits.take(elsewhere, now=NOW) == Taken()
+
+
 def claimed(limits: Limits, version: int = 1, session: SessionId = SESSION) -> bool:
     return limits.take(Take(token="", session=SessionClaim(USER, session, version)), now=NOW).revoked
 

@@ -73,8 +73,12 @@ local function over_budget()
     end
     for _, spread in ipairs(demand.spreads) do
         redis.call('ZREMRANGEBYSCORE', spread.key, '-inf', now - spread.window)
-        local known = redis.call('ZSCORE', spread.key, spread.value)
-        if not known and redis.call('ZCARD', spread.key) >= spread.limit then return spread.name end
+        local values, different = {}, 0
+        for _, entry in ipairs(redis.call('ZRANGE', spread.key, 0, -1)) do
+            local value = string.match(entry, '^%S+')
+            if not values[value] then values[value], different = true, different + 1 end
+        end
+        if not values[spread.value] and different >= spread.limit then return spread.name end
     end
 end
 
@@ -98,7 +102,7 @@ for _, budget in ipairs(demand.budgets) do
     redis.call('PEXPIRE', budget.key, demand.day)
 end
 for _, spread in ipairs(demand.spreads) do
-    redis.call('ZADD', spread.key, now, spread.value)
+    redis.call('ZADD', spread.key, now, spread.value .. ' ' .. token)
     redis.call('PEXPIRE', spread.key, spread.window)
 end
 return {0, 0, 0, '', noted}

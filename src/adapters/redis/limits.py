@@ -65,7 +65,7 @@ class RedisLimits:
         for key in _budget_keys(taken):
             pipeline.zrem(f"{key}:unproven", taken.token)
         for spread in taken.spreads:
-            pipeline.zrem(PREFIX + spread.key, spread.value)
+            pipeline.zrem(PREFIX + spread.key, f"{spread.value} {taken.token}")
 
     def end(self, ended: Ended) -> None:
         lives = self._access_lives + MARGIN

@@ -112,7 +112,7 @@ class MemoryLimits:
         return unproven >= max(budget.floor, int(budget.share * proven))
 
     def _is_wide(self, spread: Spread, now: datetime) -> bool:
-        values = self._fresh(spread.key, spread.window, now)
+        values = {entry.partition(" ")[0] for entry in self._fresh(spread.key, spread.window, now)}
         return spread.value not in values and len(values) >= spread.limit
 
     def _count_shared(self, wanted: Take, now: datetime, *, noted: bool) -> None:
@@ -123,13 +123,13 @@ class MemoryLimits:
             if noted:
                 self._logs[f"noted:{budget.key}"][wanted.token] = now
         for spread in wanted.spreads:
-            self._logs[spread.key][spread.value] = now
+            self._logs[spread.key][f"{spread.value} {wanted.token}"] = now
 
     def _undo_budgets(self, taken: Take) -> None:
         for budget in taken.budgets:
             self._logs[f"unproven:{budget.key}"].pop(taken.token, None)
         for spread in taken.spreads:
-            self._logs[spread.key].pop(spread.value, None)
+            self._logs[spread.key].pop(f"{spread.value} {taken.token}", None)
 
     def _fresh(self, name: str, window: timedelta, now: datetime) -> Log:
         log = self._logs[name]
