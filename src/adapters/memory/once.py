@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import takewhile
 from typing import Generic, TypeVar
 
 from gemini_core.model.ids import UserId
@@ -28,9 +29,16 @@ class MemoryKeys(Generic[T]):
         return outcome
 
     def keep(self, user: UserId, once: Once | None, outcome: T, now: datetime) -> None:
-        """The key, if there is one, stands for this outcome from now on."""
-        if once is not None:
-            self._kept[user, once.key] = (once, now, outcome)
+        """The key, if there is one, stands for this outcome from now on; those that are over go."""
+        if once is None:
+            return
+        self._kept.pop((user, once.key), None)
+        self._kept[user, once.key] = (once, now, outcome)
+        for over in list(takewhile(lambda key: self._kept[key][1] + KEY_LIVES <= now, self._kept)):
+            del self._kept[over]
+
+    def __len__(self) -> int:
+        return len(self._kept)
 
     def erase(self, user: UserId) -> None:
         """All keys of a user."""

@@ -1,12 +1,13 @@
 """Idempotency keys in PostgreSQL: taken in the transaction that does what was asked."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, text
+from sqlalchemy import Connection, Engine, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
+from adapters.persistence.engine import statement
 from gemini_core.model.ids import UserId
 from gemini_core.model.requests import KEY_LIVES, Once, key_reused
 
@@ -24,6 +25,17 @@ TAKE = text(
 FIND = text(
     "SELECT fingerprint, outcome FROM idempotency_keys WHERE user_id = :user AND key = :key AND created_at > :expired"
 )
+# Whoever takes one of them anew at this instant keeps it.
+FORGET = text(
+    """
+    DELETE FROM idempotency_keys USING (
+        SELECT user_id, key FROM idempotency_keys WHERE created_at < :before LIMIT :chunk FOR UPDATE SKIP LOCKED
+    ) old WHERE idempotency_keys.user_id = old.user_id AND idempotency_keys.key = old.key
+    """
+)
+CHUNK = 1_000
+# A key is dated by the process that took it, and forgotten by another one.
+CLOCKS_DIFFER = timedelta(hours=1)
 
 
 def take_key(connection: Connection, user: UserId, once: Once, outcome: Mapping[str, Any], now: datetime) -> bool:
@@ -48,3 +60,12 @@ def first_outcome(connection: Connection, user: UserId, once: Once, now: datetim
         raise key_reused()
     outcome: dict[str, Any] = found.outcome
     return outcome
+
+
+def forget_keys(engine: Engine, now: datetime) -> None:
+    """Remove those that have been free again for a while, some at a time: others may be sending."""
+    values = {"before": now - KEY_LIVES - CLOCKS_DIFFER, "chunk": CHUNK}
+    while True:
+        with statement(engine) as connection:
+            if connection.execute(FORGET, values).rowcount < CHUNK:
+                return

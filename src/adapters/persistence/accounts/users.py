@@ -10,6 +10,7 @@ from sqlalchemy import Engine, Row, text
 from adapters.persistence.accounts.rows import USER_COLUMNS, masked, user_of
 from adapters.persistence.engine import statement, transaction
 from adapters.persistence.jobs import insert_job
+from adapters.persistence.once import forget_keys
 from gemini_core.model.accounts.people import ERASE_ACCOUNT, Caller, Signup, User
 from gemini_core.model.accounts.policy import AccountPolicy
 from gemini_core.model.ids import JobId, SessionId, UserId
@@ -168,6 +169,7 @@ class SqlUsers:
         with statement(self.engine) as connection:
             for forget in FORGET_STALE:
                 connection.execute(forget, values)
+        forget_keys(self.engine, now)
 
 
 def _user(row: Row[Any] | None) -> User:

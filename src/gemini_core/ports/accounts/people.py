@@ -44,7 +44,7 @@ class Users(Protocol):
         ...
 
     def forget_stale(self, *, now: datetime) -> None:
-        """Remove what is of no more use: old sign-ups, finished challenges, sessions that ended long ago."""
+        """Remove what is of no more use: old sign-ups, finished challenges, sessions and idempotency keys long over."""
         ...
 
 
