@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import psycopg
 import pytest
 import redis
+from hypothesis import settings
 from psycopg import sql
 from sqlalchemy import Engine
 
@@ -23,6 +24,10 @@ from adapters.persistence import engine as engines
 from adapters.persistence.migrate import migrate
 
 ServerT = TypeVar("ServerT", bound=Server)
+
+# What is examined with made-up input is what is answered; how long it took says something of the machine alone.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 TEMPLATE = "migrated"
 CLOSING = pytest.StashKey[ExitStack]()

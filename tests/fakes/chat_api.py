@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from falcon.testing import Result, TestClient
+from falcon.testing import Result, StartResponseMock, TestClient, create_environ
 from tests.fakes.house import edge
 
 from adapters.http.app import assemble
@@ -31,9 +31,9 @@ class ChatApi:
     core: EmbeddedChat
 
     @classmethod
-    def of(cls, llm: LLMClient, *, plans: Plans | None = None, **more: Any) -> "ChatApi":
+    def of(cls, llm: LLMClient, *, plans: Plans | None = None, threads: int = 64, **more: Any) -> "ChatApi":
         core = chat(llm, plans=plans, **more)
-        here = edge(clock=SystemClock())
+        here = edge(clock=SystemClock(), threads=threads)
         app = assemble((chat_topic(core, here),), here)
         app.add_middleware(Authentication(_known))
         return cls(TestClient(app), core)
@@ -41,6 +41,10 @@ class ChatApi:
     def call(self, user: UUID, method: str, path: str, *, headers: dict[str, str] | None = None, **more: Any) -> Result:
         headers = {"Authorization": f"Bearer {user}", **(headers or {})}
         return self.client.simulate_request(method, path, headers=headers, **more)
+
+    def open(self, user: UUID, path: str) -> Any:
+        """The answer to a GET, of which nothing has been read yet; to be closed."""
+        return self.client.app(create_environ(path, headers={"Authorization": f"Bearer {user}"}), StartResponseMock())
 
     def room(self, user: UUID, **about: Any) -> str:
         """The path of a new room."""

@@ -48,15 +48,21 @@ class Open:
         resp.data = bodies.write({"open": len(OPEN), "threads": threading.active_count()})
 
 
+def asked_for() -> tuple[int, int]:
+    """Port and threads."""
+    port, *threads = map(int, sys.argv[1:])
+    return port, threads[0] if threads else 64
+
+
 def api() -> object:
     """The WSGI application of one worker process."""
     logs.setup("json", "info")
-    edge = house.edge(stopping=server.stop_signal(), trusted_proxies=1)
+    edge = house.edge(stopping=server.stop_signal(), trusted_proxies=1, threads=asked_for()[1])
     return assemble((*house.house(edge, source=Ticks), Topic("Test", (Route("/open/", Open()),))), edge)
 
 
 if __name__ == "__main__":
-    port, threads = int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 64
+    port, threads = asked_for()
     try:
         server.serve(f"{house.__name__}_server:api", host="127.0.0.1", port=port, processes=1, threads=threads)
     except Unavailable as error:

@@ -256,7 +256,7 @@ def test_no_field_but_those_that_are_described_can_be_set(api: Api) -> None:
     likely = some.sampled_from(["plan", "role", "verified", "cred_ver", "status", "password_hash", "__proto__", "user"])
     anything = some.none() | some.booleans() | some.integers() | some.text(max_size=9) | some.lists(some.integers())
 
-    @settings(max_examples=50, derandomize=True, deadline=None)
+    @settings(max_examples=50, derandomize=True)
     @given(call=some.sampled_from(list(calls)), name=likely | some.text(min_size=1, max_size=9), value=anything)
     def refuses(call: tuple[str, str], name: str, value: Any) -> None:
         good, fields = calls[call]

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -11,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
@@ -277,6 +278,34 @@ def test_streams_leave_room_for_other_calls_and_idle_connections_for_new_ones() 
         assert send(port, request(b"GET", b"/healthz/")).status == 200
         for connection in (*idle, *streams):
             connection.close()
+
+
+def test_bodies_that_never_come_hold_up_nobody_else() -> None:
+    """Of 8 threads one network may keep two waiting."""
+    body = b'{"name": "a"}'
+
+    def body_to_come(network: int) -> bytes:
+        headers = JSON + b"Content-Length: %d\r\nX-Forwarded-For: 192.0.2.%d\r\n" % (len(body), network)
+        return request(b"POST", b"/things/", headers)
+
+    with serving(threads=8) as (port, _), ExitStack() as slow:
+        stalled = [slow.enter_context(socket.create_connection(("127.0.0.1", port), 10)) for _ in range(20)]
+        for connection in stalled:
+            connection.sendall(body_to_come(1))
+        refused = [connection for connection in stalled if readable(connection, within=2)]
+        assert len(refused) == 18
+        assert all(Answer(connection.recv(65536)).slug == "rate-limited" for connection in refused)
+        answer = send(port, body_to_come(1) + body)
+        assert (answer.status, answer.headers["retry-after"]) == (429, "1")
+        assert send(port, body_to_come(2) + body).status == 201
+        for connection in set(stalled) - set(refused):
+            connection.sendall(body)
+            assert Answer(connection.recv(65536)).status == 201
+        assert send(port, body_to_come(1) + body).status == 201
+
+
+def readable(connection: socket.socket, *, within: float) -> bool:
+    return bool(select.select([connection], [], [], within)[0])
 
 
 def test_a_taken_port_is_one_sentence(port: int) -> None:

@@ -84,6 +84,26 @@ def test_another_reply_is_streamed_where_the_client_asks_for_it(api: ChatApi) ->
     assert streamed.text.count("event: done") == 1
 
 
+def test_one_user_follows_so_many_replies_at_a_time_that_others_have_room() -> None:
+    api = ChatApi.of(ScriptedModel(["Tea."]), threads=8)
+    room = api.room(ANN)
+    reply = api.final(ANN, room, api.send(ANN, room, "hello")["reply"])
+    message = f"{room}message/{reply['id']}/"
+    followed = [api.open(ANN, f"{message}stream/") for _ in range(2)]
+    for refused in (f"{message}stream/", f"{message}?wait=1"):
+        answer = api.call(ANN, "GET", refused)
+        assert (answer.status_code, answer.json["type"]) == (429, "/problems/rate-limited")
+    assert api.call(ANN, "GET", message).status_code == 200
+    accepting = {"Accept": "text/event-stream"}
+    sent = api.call(ANN, "POST", f"{room}message/", json={"content": "more"}, headers=accepting)
+    assert (sent.status_code, sent.json["message"]["content"]) == (202, "more"), "it is accepted all the same"
+    assert api.call(BOB, "GET", f"{api.room(BOB)}message/{NOBODYS}/stream/").status_code == 404
+    followed.pop().close()
+    assert b"event: done" in b"".join(followed.pop())
+    for path in (f"{message}stream/", f"{message}?wait=1", f"{message}stream/"):
+        assert api.call(ANN, "GET", path).status_code == 200
+
+
 def test_what_cannot_be_gone_on_from_is_told_apart(api: ChatApi) -> None:
     room = api.room(ANN)
     sent = api.send(ANN, room, "one")

@@ -112,7 +112,7 @@ def test_the_description_is_made_of_the_structs() -> None:
     assert thing["required"] == ["name"]
     assert thing["additionalProperties"] is False
     assert thing["properties"]["name"] == {"type": "string", "minLength": 1, "maxLength": 10}
-    assert set(post["responses"]) == {"201", "400", "413", "415", "422", "500"}
+    assert set(post["responses"]) == {"201", "400", "413", "415", "422", "429", "500"}
     one = document["paths"]["/things/{thing_id}/"]["patch"]
     assert one["security"] == [{"bearer": []}]
     assert {"401", "404"} <= set(one["responses"])

@@ -28,6 +28,7 @@ from adapters.http.operations import Healthz, Metrics, Probe, Readyz
 from adapters.http.paging import Cursors
 from adapters.http.problems import Answers, ProblemPages
 from adapters.http.routing import Route, Router, Topic
+from adapters.http.shares import Shares
 from gemini_core.core import Core
 from gemini_core.core.chat import ChatVerbs
 from gemini_core.ports.clock import Clock
@@ -38,7 +39,8 @@ class Edge:
     """What the HTTP side needs to know beside the core.
 
     `public_url` has no slash at its end. `cursor_keys`: 32 random bytes each, newest first. `stopping` is set when the
-    process is about to end, so that event streams end too. `registry` is where this process keeps its figures.
+    process is about to end, so that event streams end too. `threads`: how many calls the process can have open; one
+    caller may have a quarter of them. `registry` is where this process keeps its figures.
     """
 
     clock: Clock
@@ -47,8 +49,13 @@ class Edge:
     probes: Mapping[str, Probe]
     trusted_proxies: int = 0
     cors_origins: tuple[str, ...] = ()
+    threads: int = 1024
     stopping: threading.Event = field(default_factory=threading.Event)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+
+    def shares(self) -> Shares:
+        """What each caller may hold of this process, of one kind of call."""
+        return Shares(max(1, self.threads // 4))
 
 
 def topics(core: Core, edge: Edge) -> tuple[Topic, ...]:
@@ -83,8 +90,9 @@ def _accounts(core: Core) -> Topic:
 def chat(core: ChatVerbs, edge: Edge) -> Topic:
     """Chat alone, for whoever knows his people from elsewhere."""
     cursors = Cursors(*edge.cursor_keys)
-    streams = Streams(core, edge.stopping)
-    message = OneMessage(core, streams)
+    shares = edge.shares()
+    streams = Streams(core, edge.stopping, shares)
+    message = OneMessage(core, streams, shares)
     return Topic(
         "Chat",
         (
@@ -152,7 +160,7 @@ def with_operations(topics: tuple[Topic, ...], edge: Edge) -> tuple[Topic, ...]:
 def assemble(topics: tuple[Topic, ...], edge: Edge) -> "falcon.App[falcon.Request, falcon.Response]":
     """A WSGI application that answers these topics' routes, and the operations, by the house's conventions."""
     app = falcon.App(router=Router())
-    app.add_middleware(Requests(edge.trusted_proxies, edge.registry))
+    app.add_middleware(Requests(edge.trusted_proxies, edge.shares(), edge.registry))
     app.add_middleware(StandardHeaders())
     if edge.cors_origins:
         app.add_middleware(Cors(edge.cors_origins))

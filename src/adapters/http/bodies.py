@@ -53,10 +53,21 @@ def may_be_left_out(kind: Any) -> bool:
 
 
 def raw(req: falcon.Request, *, limit: int = MAX_BYTES) -> bytes:
-    """The body's bytes, at most `limit` of them whether or not the request says how many will come. Raises 400, 413."""
+    """The body's bytes, at most `limit` of them whether or not the request says how many will come.
+
+    Raises 400, 413, and `RateLimited` where too many bodies from the same network have not come yet.
+    """
     expected = req.content_length
     if expected is not None and expected > limit:
         raise _too_large(limit)
+    with req.context.shares.one(req.context.client.network):
+        data = _arriving(req, expected, limit)
+    if expected is not None and len(data) < expected:
+        raise falcon.HTTPBadRequest(description="The body ended before its Content-Length.")
+    return data
+
+
+def _arriving(req: falcon.Request, expected: int | None, limit: int) -> bytes:
     chunks: list[bytes] = []
     size = 0
     while chunk := req.stream.read(_CHUNK if expected is None else min(_CHUNK, expected - size)):
@@ -64,8 +75,6 @@ def raw(req: falcon.Request, *, limit: int = MAX_BYTES) -> bytes:
         if size > limit:
             raise _too_large(limit)
         chunks.append(chunk)
-    if expected is not None and size < expected:
-        raise falcon.HTTPBadRequest(description="The body ended before its Content-Length.")
     return b"".join(chunks)
 
 

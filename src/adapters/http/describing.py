@@ -80,6 +80,8 @@ def describe(
     implied: list[str] = []
     if body is not None and not isinstance(body, Raw):
         implied += ["malformed-json", "content-too-large", "unsupported-media-type", "invalid-request"]
+    if body is not None:
+        implied += ["rate-limited"]
     if LIMIT in query:
         implied += ["bad-cursor", "invalid-request"]
     if signed_in:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Final
@@ -37,16 +38,22 @@ def wanted(req: falcon.Request) -> bool:
         return False
 
 
-def send(req: falcon.Request, resp: falcon.Response, source: Iterator[Event | None], stopping: threading.Event) -> None:
+def send(
+    req: falcon.Request,
+    resp: falcon.Response,
+    source: Iterator[Event | None],
+    stopping: threading.Event,
+    share: ExitStack | None = None,
+) -> None:
     """Answer with the events of `source`, until it ends, the client leaves, or the process is `stopping`.
 
     `source` yields None at least once a second while nothing happens: only then can leaving and stopping be seen in
-    time. Its `close()`, if it has one, is called in every case.
+    time. Its `close()`, if it has one, and that of the `share` that the stream holds, is called in every case.
     """
     resp.content_type = MEDIA_TYPE
     resp.set_header("Cache-Control", "no-store")
     resp.set_header("X-Accel-Buffering", "no")
-    resp.stream = EventStream(source, stopping, request_id(req))
+    resp.stream = EventStream(source, stopping, request_id(req), share=share)
 
 
 def drop(resp: falcon.Response) -> None:
@@ -72,10 +79,12 @@ class EventStream:
         stopping: threading.Event,
         asked_by: str,
         now: Callable[[], float] = monotonic,
+        share: ExitStack | None = None,
     ) -> None:
         self._source = source
         self._stopping = stopping
         self._asked_by = asked_by
+        self._share = share or ExitStack()
         self._now = now
         self._spoken = now()
 
@@ -93,18 +102,20 @@ class EventStream:
         raise StopIteration
 
     def close(self) -> None:
-        """Let go of the source."""
+        """Let go of the source, and of what is held."""
         release(self._source)
+        self._share.close()
 
     def _next(self) -> Event | None:
         try:
             return next(self._source)
         except StopIteration:
-            raise
+            pass
         except Exception:
             # The status line is long gone. The client comes back with its Last-Event-ID and gets the rest.
             log.exception("event stream broke", request_id=self._asked_by)
-            raise StopIteration from None
+        self.close()
+        raise StopIteration
 
     def _said(self, line: bytes) -> bytes:
         self._spoken = self._now()

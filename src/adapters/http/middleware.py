@@ -9,6 +9,7 @@ from falcon import Request, Response
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from adapters.http.context import client, request_id
+from adapters.http.shares import Shares
 
 # ruff: noqa: FBT001 (Falcon prescribes the parameters)
 
@@ -28,14 +29,15 @@ _METHODS: Final = frozenset(falcon.HTTP_METHODS)
 
 
 class Requests:
-    """Gives `req.context` its `request_id` and `client`, and writes down what became of the request.
+    """Gives `req.context` its `request_id`, `client` and `shares`, and writes down what became of the request.
 
     Neither the log line nor the figures have anything that the client chose freely: the route's template stands for
     the path, and a method that is none of HTTP's is `OTHER`.
     """
 
-    def __init__(self, trusted_proxies: int, registry: CollectorRegistry) -> None:
+    def __init__(self, trusted_proxies: int, shares: Shares, registry: CollectorRegistry) -> None:
         self._trusted_proxies = trusted_proxies
+        self._shares = shares
         self._count = Counter("http_requests", "Requests answered.", ("method", "route", "status"), registry=registry)
         self._seconds = Histogram(
             "http_request_duration_seconds",
@@ -47,6 +49,7 @@ class Requests:
     def process_request(self, req: Request, resp: Response) -> None:
         req.context.started = perf_counter()
         req.context.client = client(req, self._trusted_proxies)
+        req.context.shares = self._shares
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id(req))
 

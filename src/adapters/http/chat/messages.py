@@ -1,5 +1,6 @@
 """Messages, and what is done with them."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Annotated
 from uuid import UUID
@@ -14,6 +15,7 @@ from adapters.http.chat.streams import Streams
 from adapters.http.context import request_id
 from adapters.http.describing import IDEMPOTENCY_KEY, PAGED, Parameter, Raw, describe
 from adapters.http.paging import Cursors, Listing
+from adapters.http.shares import Shares
 from gemini_core.core.chat import ChatVerbs
 from gemini_core.errors import Invalid
 from gemini_core.model.attachments import MOST_FILES, File
@@ -125,9 +127,10 @@ class Messages:
 class OneMessage:
     """One message, and what its author can do about it."""
 
-    def __init__(self, core: ChatVerbs, streams: Streams) -> None:
+    def __init__(self, core: ChatVerbs, streams: Streams, shares: Shares) -> None:
         self._core = core
         self._streams = streams
+        self._shares = shares
 
     @describe(
         "A message",
@@ -140,7 +143,8 @@ class OneMessage:
         """At once, or as soon as it is final, but after `wait` seconds at the latest."""
         reader = caller(req).user_id
         wait = queries.whole_number(req, "wait", least=0, most=MAX_WAIT, default=0)
-        message = self._core.read_message(reader, ChatroomId(room_id), MessageId(message_id), wait=wait)
+        with self._shares.one(reader) if wait else nullcontext():
+            message = self._core.read_message(reader, ChatroomId(room_id), MessageId(message_id), wait=wait)
         resp.data = bodies.write(message_answer(message))
 
     @describe(

@@ -2,14 +2,16 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 
 import falcon
 
 from adapters.http import events
 from adapters.http.chat.answers import message_answer, tell_sent
 from adapters.http.events import Event
+from adapters.http.shares import Shares
 from gemini_core.core.chat import ChatVerbs
-from gemini_core.errors import NotFound
+from gemini_core.errors import NotFound, RateLimited
 from gemini_core.model.accounts.people import Caller
 from gemini_core.model.chat import Message, Sent
 from gemini_core.model.replies import ReplyEvent
@@ -18,24 +20,30 @@ from gemini_core.model.replies import ReplyEvent
 class Streams:
     """Answers with a reply's events."""
 
-    def __init__(self, core: ChatVerbs, stopping: threading.Event) -> None:
+    def __init__(self, core: ChatVerbs, stopping: threading.Event, shares: Shares) -> None:
         self._core = core
         self._stopping = stopping
+        self._shares = shares
 
     def tell_sent(self, req: falcon.Request, resp: falcon.Response, caller: Caller, sent: Sent) -> None:
         """An accepted message; with its reply's events at once, where the client asked for them."""
         tell_sent(resp, sent)
         if events.wanted(req):
-            self.send(req, resp, caller, sent.reply)
+            with suppress(RateLimited):  # Accepted it is; whoever follows too many replies already reads it later.
+                self.send(req, resp, caller, sent.reply)
 
     def send(
         self, req: falcon.Request, resp: falcon.Response, caller: Caller, reply: Message, *, after: str = ""
     ) -> None:
-        """The events of `reply` after the event `after`. Raises `NotFound` for a message that is no reply."""
-        happening = self._core.follow_reply(caller.user_id, reply.chatroom_id, reply.id, after=after)
-        resp.status = falcon.HTTP_200
-        resp.data = None
-        events.send(req, resp, self._events(happening), self._stopping)
+        """The events of `reply` after the event `after`.
+
+        Raises `NotFound` for a message that is no reply, `RateLimited` where the caller follows too many already.
+        """
+        with self._shares.one(caller.user_id) as share:
+            happening = self._core.follow_reply(caller.user_id, reply.chatroom_id, reply.id, after=after)
+            resp.status = falcon.HTTP_200
+            resp.data = None
+            events.send(req, resp, self._events(happening), self._stopping, share.pop_all())
 
     def _events(self, happening: Iterator[ReplyEvent | None]) -> Iterator[Event | None]:
         try:
