@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import Engine, insert
+from sqlalchemy import Engine, insert, update
 
 from adapters.memory.attachments import MemoryAttachments
 from adapters.memory.chat.messages import MemoryMessages
@@ -51,6 +51,7 @@ class ChatWorld:
     search: MessageSearch
     jobs: SqlJobs | MemoryJobs
     add_user: Callable[[str], UserId]
+    change_plan: Callable[[UserId, str], object]
 
     def user(self, plan: str = "basic") -> UserId:
         """A new user."""
@@ -103,6 +104,7 @@ def memory_world() -> ChatWorld:
         MemorySearch(chat),
         jobs,
         add_user,
+        plans.__setitem__,
     )
 
 
@@ -118,6 +120,10 @@ def postgres_world(engine: Engine) -> ChatWorld:
             )
         return user
 
+    def change_plan(user: UserId, plan: str) -> None:
+        with engine.connect() as connection:
+            connection.execute(update(users).where(users.c.id == user).values(plan=plan))
+
     return ChatWorld(
         SqlRooms(engine),
         SqlMessages(engine),
@@ -127,4 +133,5 @@ def postgres_world(engine: Engine) -> ChatWorld:
         SqlSearch(engine),
         SqlJobs(engine),
         add_user,
+        change_plan,
     )

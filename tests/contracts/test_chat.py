@@ -364,6 +364,16 @@ def test_what_everybody_spent_is_added_up_by_whatever_is_asked_for(world: ChatWo
     assert sums("day", since=date(2020, 1, 1), until=date(2020, 1, 2)) == sums(until=date(2020, 1, 2)) == []
 
 
+def test_what_a_call_cost_stays_with_the_plan_under_which_it_began(world: ChatWorld) -> None:
+    user, day = world.user("pro"), NOW.date()
+    first = call(user, Usage(7, 1))
+    world.usage.record([first])
+    world.change_plan(user, "basic")
+    world.usage.record([replace(first, usage=Usage(7, 3)), call(user, Usage(1, 1))])
+    sums = world.usage.sums(["plan"], since=day, until=day)
+    assert [(each.of, each.usage) for each in sums] == [(("basic",), Usage(1, 1)), (("pro",), Usage(7, 3))]
+
+
 # --- cancelling -------------------------------------------------------------------------------------------------------
 
 

@@ -32,6 +32,8 @@ class MemoryChat:
     used: dict[tuple[UserId, date], int] = field(default_factory=dict)
     refused: set[tuple[UserId, date]] = field(default_factory=set)
     calls: dict[UUID, ModelCall] = field(default_factory=dict)
+    # The plan in force when a call began.
+    plans: dict[UUID, str] = field(default_factory=dict)
     keys: MemoryKeys[Any] = field(default_factory=MemoryKeys)
 
     def __post_init__(self) -> None:
@@ -81,6 +83,7 @@ class MemoryChat:
         self.used = {key: used for key, used in self.used.items() if key[0] != user}
         self.refused = {key for key in self.refused if key[0] != user}
         self.calls = {id: call for id, call in self.calls.items() if call.user != user}
+        self.plans = {id: plan for id, plan in self.plans.items() if id in self.calls}
         self.keys.erase(user)
 
 

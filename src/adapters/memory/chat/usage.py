@@ -42,8 +42,12 @@ class MemoryUsage:
         found: dict[tuple[str, ...], list[Usage]] = {}
         with self.chat.store.lock:
             for call in self.chat.calls.values():
-                about = {"day": str(call.began.date()), "user": str(call.user), "model": call.model}
-                about["plan"] = self.chat.plan_of(call.user, call.began)
+                about = {
+                    "day": str(call.began.date()),
+                    "user": str(call.user),
+                    "model": call.model,
+                    "plan": self.chat.plans[call.id],
+                }
                 if since <= call.began.date() <= until:
                     found.setdefault(tuple(about[name] for name in by), []).append(call.usage)
         return [TokenSum(of=of, calls=len(each), usage=sum(each, Usage())) for of, each in sorted(found.items())]
@@ -51,8 +55,10 @@ class MemoryUsage:
     def record(self, calls: Iterable[ModelCall]) -> None:
         with self.chat.store.lock:
             for call in calls:
-                with suppress(NotFound):
-                    self.chat.plan_of(call.user, call.began)
-                    before = self.chat.calls.get(call.id)
-                    if before is None or call.usage.total_tokens > before.usage.total_tokens:
+                before = self.chat.calls.get(call.id)
+                if before is None:
+                    with suppress(NotFound):
+                        self.chat.plans[call.id] = self.chat.plan_of(call.user, call.began)
                         self.chat.calls[call.id] = call
+                elif call.usage.total_tokens > before.usage.total_tokens:
+                    self.chat.calls[call.id] = call
