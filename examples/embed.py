@@ -21,10 +21,10 @@ class Parrot:
 
 ann = UserId(uuid7(datetime.now(UTC)))
 heard: SimpleQueue[Event] = SimpleQueue()
-backend = chat(Parrot(), on_event=heard.put)
-room, _ = backend.create_room(ann, title="Tea")
-for question in ("Polly wants tea", "with milk"):
-    sent = backend.send_message(ann, room.id, question)
-    print("ann:   ", question, f"({sent.used} of {sent.limit} today)")
-    print("parrot:", "".join(event.text for event in backend.follow_reply(ann, room.id, sent.reply.id) if event))
-    print("heard: ", heard.get().kind)
+with chat(Parrot(), on_event=heard.put) as backend:
+    room, _ = backend.create_room(ann, title="Tea")
+    for question in ("Polly wants tea", "with milk"):
+        sent = backend.send_message(ann, room.id, question)
+        print("ann:   ", question, f"({sent.used} of {sent.limit} today)")
+        print("parrot:", "".join(event.text for event in backend.follow_reply(ann, room.id, sent.reply.id) if event))
+        print("heard: ", heard.get().kind)

@@ -6,12 +6,13 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from queue import SimpleQueue
+from threading import Event as Signal
 from threading import Semaphore
 
 import pytest
 from standardwebhooks import Webhook
 
-from adapters.memory.embedded import chat
+from adapters.memory.embedded import THREADS, chat
 from adapters.memory.jobs import MemoryJobs
 from adapters.memory.queue import MemoryQueue
 from adapters.memory.store import MemoryStore
@@ -20,7 +21,7 @@ from gemini_core.errors import LimitReached
 from gemini_core.model.billing.plans import Plan, Plans
 from gemini_core.model.chat import ReplyError
 from gemini_core.model.events import NOBODY, Audience, Event, EventKind, account_deleted, job_kind
-from gemini_core.model.ids import JobId, UserId, uuid7
+from gemini_core.model.ids import ChatroomId, JobId, MessageId, UserId, uuid7
 from gemini_core.model.jobs import JobRecord, JobState
 from gemini_core.model.replies import ModelFailure, Piece, Prompt, Timeouts
 from gemini_core.ports.events import NotHeard
@@ -178,18 +179,23 @@ BLOCKED = ModelFailure(ReplyError("blocked", "Not this.", retryable=False))
 
 @dataclass
 class Program:
-    """Listens with a hook that fails as often as it is told to."""
+    """Listens with a hook that fails as often as it is told to, and takes its time if it is told to."""
 
     llm: Parrot = field(default_factory=Parrot)
     failures: int = 0
+    daily_messages: int = 2
+    rest: Callable[[], object] = lambda: None
     heard: "SimpleQueue[Event]" = field(default_factory=SimpleQueue)
 
     def __post_init__(self) -> None:
-        small = Plans(replace(Plans().named("basic"), daily_messages=2), Plan(name="pro", daily_messages=9))
+        small = Plans(
+            replace(Plans().named("basic"), daily_messages=self.daily_messages), Plan(name="pro", daily_messages=9)
+        )
         self.chat = chat(self.llm, plans=small, on_event=self.hear)
 
     def hear(self, event: Event) -> None:
         self.heard.put(event)
+        self.rest()
         if self.failures:
             self.failures -= 1
             raise RuntimeError
@@ -228,6 +234,16 @@ def test_a_program_whose_hook_raises_hears_it_again_under_the_same_id_and_nothin
     program.send()
     first = program.heard.get(timeout=10)
     assert program.heard.get(timeout=10) == first
+
+
+def test_a_program_whose_hook_takes_its_time_gets_its_replies_all_the_same() -> None:
+    done = Signal()
+    program = Program(daily_messages=9, rest=lambda: done.wait(20))
+    for _ in range(2 * THREADS):
+        room, reply = program.send()
+        told = program.chat.follow_reply(ANN, ChatroomId(room), MessageId(reply), patience=5)
+        assert list(told).count(None) <= 1  # before it began
+    done.set()
 
 
 def test_a_program_hears_once_a_day_that_a_limit_is_reached() -> None:

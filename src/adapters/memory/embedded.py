@@ -1,67 +1,79 @@
 """Chat in the process: for embedding, for a first look. Nothing outlives the process."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from threading import Thread
-from time import sleep
+from datetime import datetime
+from typing import Self
 
 from adapters.memory.attachments import MemoryAttachments
 from adapters.memory.chat.messages import MemoryMessages
 from adapters.memory.chat.rooms import MemoryRooms, NoRoomListCache
 from adapters.memory.chat.search import MemorySearch
-from adapters.memory.chat.tables import MemoryChat
+from adapters.memory.chat.tables import MemoryChat, PlanOf
 from adapters.memory.chat.usage import MemoryUsage
 from adapters.memory.jobs import MemoryJobs
 from adapters.memory.notes import MemoryNotes
 from adapters.memory.queue import MemoryQueue
 from adapters.memory.replies import MemoryFeed, MemoryReplies
 from adapters.memory.store import MemoryStore
-from gemini_core.core.chat import ChatPorts, ChatRules, ChatVerbs, chat_handlers, chat_verbs
+from adapters.runner import Runner
+from gemini_core.core.chat import ChatPorts, ChatRules, ChatVerbs, chat_chores, chat_handlers, chat_verbs
 from gemini_core.core.events import EventPorts, EventRules, OnEvent, audience, event_handlers, listeners
 from gemini_core.core.jobs import JobPorts, JobRules, JobVerbs, job_verbs
 from gemini_core.model.billing.plans import Plans
-from gemini_core.model.ids import JobId, UserId
+from gemini_core.model.ids import UserId
+from gemini_core.ports.attachments import AttachmentStore
 from gemini_core.ports.replies import LLMClient
 from gemini_core.use_cases.replies.answering import ModelChoice
 
-# Seconds between two sweeps for jobs that rested, and between two renewals of leases.
-TICK = 0.5
+# Jobs at a time; a listener that takes its time keeps a quarter of the threads busy.
+THREADS = 4
+# Seconds that replies under way are given when the program closes its chat.
+GRACE = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddedChat(ChatVerbs, JobVerbs):
-    """Chat and its jobs: `chat.send_message(author, room, "hi")`."""
+    """Chat and its jobs: `chat.send_message(author, room, "hi")`. Close it, or use it `with`, to end its threads."""
+
+    queue: MemoryQueue
+    runner: Runner
+
+    def close(self) -> None:
+        """Begin no reply any more; those under way have `GRACE` seconds."""
+        self.runner.drain()
+        self.queue.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_raised: object) -> None:
+        self.close()
+
+
+def _on_basic(_user: UserId, _now: datetime) -> str:
+    return "basic"
 
 
 def chat(
     llm: LLMClient,
     *,
     plans: Plans | None = None,
+    plan_of: PlanOf = _on_basic,
     model: str = "model",
     scribe: str | None = None,
+    attachments: AttachmentStore | None = None,
     on_event: OnEvent | None = None,
 ) -> EmbeddedChat:
-    """Chat on the memory adapters, with its worker running. Every user is known, and on the basic plan.
+    """Chat on the memory adapters, with its worker running.
 
-    `scribe`: the model that writes titles and summaries; without one, a room's title is the user's first words.
-    `on_event` is called with what happened, as `gemini_core.build` says.
+    `plan_of`: the name of a user's plan at an instant; `NotFound` for a user who is unknown. Without it everybody is
+    known, and on basic. `scribe`: the model that writes titles and summaries; without one, a room's title is the user's
+    first words. `attachments`: where files are kept; without it, in the process. `on_event` is called with what
+    happened, as `gemini_core.build` says.
     """
     store, queue = MemoryStore(), MemoryQueue()
     jobs = MemoryJobs(store)
-    tables = MemoryChat(store, jobs, _basic)
-    ports = ChatPorts(
-        rooms=MemoryRooms(tables),
-        messages=MemoryMessages(tables),
-        replies=MemoryReplies(tables),
-        notes=MemoryNotes(tables),
-        usage=MemoryUsage(tables),
-        search=MemorySearch(tables),
-        feed=MemoryFeed(),
-        attachments=MemoryAttachments(),
-        room_lists=NoRoomListCache(),
-        llm=llm,
-    )
+    ports = _ports(MemoryChat(store, jobs, plan_of), attachments or MemoryAttachments(), llm)
     work = JobPorts(jobs=jobs, leases=jobs, ledger=jobs, queue=queue)
     rules = ChatRules(plans=plans or Plans(), default_model=model, choice=ModelChoice(scribe=scribe))
     sinks = listeners(EventPorts(), on_event)
@@ -69,26 +81,25 @@ def chat(
     chatting = chat_verbs(ports, work, rules, store.clock, told)
     handlers = {
         **chat_handlers(ports, work, rules, chatting.metered_model, store.clock, told),
-        **event_handlers(sinks, work, EventRules(), store.clock),
+        **event_handlers(sinks, work, EventRules(at_once=THREADS // 4), store.clock),
     }
-    verbs = EmbeddedChat(
-        **vars(chatting),
-        **vars(job_verbs(work, JobRules(lease_for=timedelta(seconds=15)), handlers, store.clock)),
+    working = job_verbs(work, JobRules(), handlers, store.clock, *chat_chores(chatting.metered_model))
+    runner = Runner(working, threads=THREADS, grace=GRACE)
+    runner.open()
+    queue.pass_on(runner.start)
+    return EmbeddedChat(**vars(chatting), **vars(working), queue=queue, runner=runner)
+
+
+def _ports(tables: MemoryChat, attachments: AttachmentStore, llm: LLMClient) -> ChatPorts:
+    return ChatPorts(
+        rooms=MemoryRooms(tables),
+        messages=MemoryMessages(tables),
+        replies=MemoryReplies(tables),
+        notes=MemoryNotes(tables),
+        usage=MemoryUsage(tables),
+        search=MemorySearch(tables),
+        feed=MemoryFeed(),
+        attachments=attachments,
+        room_lists=NoRoomListCache(),
+        llm=llm,
     )
-    queue.work(verbs.keep_promise)
-    Thread(target=_tick, args=(verbs, queue), name="tick", daemon=True).start()
-    return verbs
-
-
-def _basic(_user: UserId, _now: datetime) -> str:
-    return "basic"
-
-
-def _tick(verbs: EmbeddedChat, queue: MemoryQueue) -> None:
-    while True:
-        sleep(TICK)
-        verbs.held_leases.renew()
-        verbs.held_leases.look()
-        verbs.metered_model.record()
-        due: Sequence[JobId] = verbs.due_jobs(limit=100)
-        queue.nudge(*due)

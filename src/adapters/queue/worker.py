@@ -11,7 +11,7 @@ from celery import Celery, bootsteps
 from celery.exceptions import CPendingDeprecationWarning
 
 from adapters.queue.celery import on_wake
-from adapters.queue.runner import Runner
+from adapters.runner import Runner
 
 
 def serve(app: Celery, runner: Runner, *, loglevel: str = "info") -> int:
@@ -50,7 +50,7 @@ def serve(app: Celery, runner: Runner, *, loglevel: str = "info") -> int:
     worker.start()
     code = int(worker.exitcode or 0)
     if runner.busy:
-        # Stuck in a call that does not end: Python would wait for it. The lease runs out, and another worker goes on.
+        # Stuck in a call that does not end: nothing waits for it. The lease runs out, and another worker goes on.
         logging.shutdown()
         os._exit(code)
     return code

@@ -29,11 +29,11 @@ from adapters.persistence.replies import SqlReplies
 from adapters.queue.celery import Celery, CeleryQueue
 from adapters.queue.celery import create as celery_app
 from adapters.queue.celery import ping as ping_broker
-from adapters.queue.runner import Runner
 from adapters.redis.client import Redis, connect
 from adapters.redis.feed import BLOCK, RedisFeed
 from adapters.redis.room_lists import RedisRoomLists
 from adapters.redis.scripts import Scripts
+from adapters.runner import Runner
 from adapters.settings import Settings
 from adapters.wiring.accounts import account_ports, account_rules, seals
 from adapters.wiring.attachments import attachment_store
@@ -65,7 +65,11 @@ def policy(settings: Settings) -> Policy:
             ),
         ),
         billing=BillingRules(offer=offer(settings), terms=terms(settings)),
-        jobs=JobRules(lease_for=timedelta(seconds=settings.lease_seconds), around=_in_the_log),
+        jobs=JobRules(
+            lease_for=timedelta(seconds=settings.lease_seconds),
+            renew_every=settings.renew_seconds,
+            around=_in_the_log,
+        ),
         events=event_rules(settings),
     )
 
@@ -100,13 +104,14 @@ class Container(DeclarativeContainer):
     scripts = ThreadSafeSingleton(Scripts, redis)
     redis_waiting = ThreadSafeSingleton(connect, settings.provided.redis_url, timeout=BLOCK + 3)
     broker = ThreadSafeSingleton(celery_app, settings.provided.broker_url)
+    attachments = ThreadSafeSingleton(attachment_store, settings)
 
     # jobs
     jobs = ThreadSafeSingleton(SqlJobs, database)
     queue = ThreadSafeSingleton(CeleryQueue, broker)
 
     # accounts
-    accounts = ThreadSafeSingleton(account_ports, settings, database, scripts, clock)
+    accounts = ThreadSafeSingleton(account_ports, settings, database, scripts, attachments, clock)
 
     # billing
     billing = ThreadSafeSingleton(billing_ports, settings, database, clock)
@@ -122,7 +127,6 @@ class Container(DeclarativeContainer):
     usage = ThreadSafeSingleton(SqlUsage, database)
     search = ThreadSafeSingleton(SqlSearch, database)
     feed = ThreadSafeSingleton(RedisFeed, redis, redis_waiting)
-    attachments = ThreadSafeSingleton(attachment_store, settings)
     room_lists = ThreadSafeSingleton(RedisRoomLists, scripts)
     llm = Selector(
         Callable(lambda settings: "gemini" if settings.gemini_api_key else "demo", settings),
@@ -167,6 +171,7 @@ class Container(DeclarativeContainer):
         probes=ThreadSafeSingleton(probes, database, redis, broker),
         trusted_proxies=settings.provided.trusted_proxies,
         cors_origins=settings.provided.cors_origins,
+        threads=settings.provided.api_threads,
         stopping=ThreadSafeSingleton(stop_signal),
     )
     api = ThreadSafeSingleton(create_api, core, edge)
@@ -174,6 +179,5 @@ class Container(DeclarativeContainer):
         Runner,
         core,
         threads=settings.provided.worker_threads,
-        renew_every=settings.provided.renew_seconds,
         grace=settings.provided.worker_grace,
     )

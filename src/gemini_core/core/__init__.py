@@ -12,7 +12,7 @@ from gemini_core.core.billing import (
     billing_verbs,
     end_billing,
 )
-from gemini_core.core.chat import ChatPorts, ChatRules, ChatVerbs, chat_handlers, chat_verbs
+from gemini_core.core.chat import ChatPorts, ChatRules, ChatVerbs, chat_chores, chat_handlers, chat_verbs
 from gemini_core.core.events import EventPorts, EventRules, OnEvent, audience, event_handlers, listeners
 from gemini_core.core.jobs import JobPorts, JobRules, JobVerbs, job_verbs
 from gemini_core.model.ids import UserId
@@ -38,7 +38,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """All that the core needs of the world. Adapters for every one of them ship; yours may take their place."""
+    """All that the core needs of the world. `adapters` has one for each; yours may take their place."""
 
     clock: Clock
     accounts: AccountPorts
@@ -89,5 +89,5 @@ def build(ports: Ports, policy: Policy, *, on_event: OnEvent | None = None) -> C
         **vars(account_verbs(accounts, jobs, policy.accounts, clock)),
         **vars(chat),
         **vars(billing_verbs(ports.billing, jobs, policy.billing, accounts.audit, clock, told)),
-        **vars(job_verbs(jobs, policy.jobs, handlers, clock)),
+        **vars(job_verbs(jobs, policy.jobs, handlers, clock, *chat_chores(chat.metered_model))),
     )

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from gemini_core.core.jobs import JobPorts
+from gemini_core.core.jobs import Chore, JobPorts
 from gemini_core.model.billing.plans import Plans
 from gemini_core.model.events import NOBODY, Audience
 from gemini_core.model.notes import SUMMARY_JOB, TITLE_JOB
@@ -31,6 +31,9 @@ from gemini_core.use_cases.notes import MakeTitle, Scribe, SumUp
 from gemini_core.use_cases.replies.answering import AnswerMessage, ModelChoice
 from gemini_core.use_cases.replies.following import FollowReply
 from gemini_core.use_cases.replies.metering import MeteredModel
+
+# Seconds between two records of what calls under way have cost: so much a killed worker takes with it.
+RECORD_EVERY = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +137,11 @@ def chat_handlers(
             audience,
         ),
     }
+
+
+def chat_chores(model: MeteredModel) -> tuple[Chore, ...]:
+    """What a worker that makes replies does beside."""
+    return (Chore("record", RECORD_EVERY, model.record),)
 
 
 def _attachments(ports: ChatPorts, rules: ChatRules) -> Attachments:

@@ -11,6 +11,9 @@ from gemini_core.ports.clock import Clock
 from gemini_core.ports.jobs import JobLedger, JobQueue, JobRepo, LeaseKeeper
 from gemini_core.use_cases.jobs import Handler, HeldLeases, KeepPromise, StartSchedule
 
+# Seconds between two looks at what nobody wants any more.
+LOOK_EVERY = 0.25
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobPorts:
@@ -22,26 +25,47 @@ class JobPorts:
     queue: JobQueue
 
 
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """What a worker does every so many seconds beside its jobs; one must not wait for another.
+
+    The deed takes no argument and raises `Unavailable`: then it is done again when its time comes.
+    """
+
+    name: str
+    every: float
+    deed: Callable[[], object]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRules:
-    """What the operator decides. `around` surrounds each piece of a worker's work, say with names for its log."""
+    """What the operator decides. `renew_every`: seconds, half of `lease_for` at the most.
+
+    `around` surrounds each piece of a worker's work, say with names for its log.
+    """
 
     lease_for: timedelta = timedelta(seconds=15)
+    renew_every: float = 5.0
     around: Callable[[Lease], AbstractContextManager[object]] = nullcontext
 
 
 @dataclass(frozen=True, kw_only=True)
 class JobVerbs:
-    """What a worker does, and what its operator sees."""
+    """What a worker does, and what its operator sees: `start_schedule` once, `keep_promise` for jobs that are nudged or
+    due (`due_jobs(limit=…)`, about once a second), and all the while its `chores`.
+    """
 
     keep_promise: KeepPromise
     start_schedule: StartSchedule
     held_leases: HeldLeases
     due_jobs: Callable[..., Sequence[JobId]]
+    chores: tuple[Chore, ...]
     job_ledger: JobLedger
 
 
-def job_verbs(ports: JobPorts, rules: JobRules, handlers: Mapping[str, Handler], clock: Clock) -> JobVerbs:
+def job_verbs(
+    ports: JobPorts, rules: JobRules, handlers: Mapping[str, Handler], clock: Clock, *more_chores: Chore
+) -> JobVerbs:
     """The worker's verbs, for jobs of these kinds."""
     held = HeldLeases(ports.leases, rules.lease_for)
     return JobVerbs(
@@ -49,5 +73,6 @@ def job_verbs(ports: JobPorts, rules: JobRules, handlers: Mapping[str, Handler],
         start_schedule=StartSchedule(ports.jobs, handlers),
         held_leases=held,
         due_jobs=ports.leases.due,
+        chores=(Chore("look", LOOK_EVERY, held.look), Chore("renew", rules.renew_every, held.renew), *more_chores),
         job_ledger=ports.ledger,
     )

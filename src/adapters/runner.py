@@ -1,54 +1,46 @@
-"""Works on jobs in the threads of this process, and keeps what it works on leased."""
+"""Works on jobs in the threads of this process, and keeps what it works on leased. For any program with the core."""
 
 import logging
 import random
-import time
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
+from queue import SimpleQueue
 from threading import Condition, Event, Thread
 from uuid import UUID
 
-from gemini_core.core import Core
+from gemini_core.core.jobs import Chore, JobVerbs
 from gemini_core.errors import Unavailable
 from gemini_core.model.ids import JobId
 
 log = logging.getLogger(__name__)
 
-# Seconds between two looks at what nobody wants any more, between two records of what calls under way have cost (so
-# much a killed worker takes with it), and between two sweeps for jobs that no nudge told of.
-LOOK_EVERY = 0.25
-RECORD_EVERY = 0.5
+# Seconds between two sweeps for jobs that no nudge told of.
 SWEEP_EVERY = 1.0
+# Seconds that jobs have to hand themselves back.
+HANDING_BACK = 5.0
 
 
 class Runner:
-    """At most `threads` jobs at once. Nudges and sweeps both lead here; a job is claimed by one of them."""
+    """At most `threads` jobs at once. Nudges and sweeps both lead here; a job is claimed by one of them.
 
-    def __init__(self, core: Core, *, threads: int, renew_every: float = 5.0, grace: float = 20.0) -> None:
+    `grace`: seconds that jobs under way are given when it is to end. Its threads keep no program from ending.
+    """
+
+    def __init__(self, core: JobVerbs, *, threads: int, grace: float = 20.0) -> None:
         self._core = core
         self._threads = threads
-        self._renew_every = renew_every
         self._grace = grace
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="job")
+        self._begun: SimpleQueue[JobId | None] = SimpleQueue()
+        self._hands = 0
         self._running: set[JobId] = set()
         self._scheduled = False
         self._changed = Condition()
         self._draining = Event()
         self._stopped = Event()
-        self._tickers = [
-            Thread(target=self._every, args=(seconds, deed), name=deed.__name__, daemon=True)
-            for seconds, deed in (
-                (LOOK_EVERY, core.held_leases.look),
-                (renew_every, core.held_leases.renew),
-                (RECORD_EVERY, core.metered_model.record),
-                (SWEEP_EVERY, self._sweep),
-            )
-        ]
 
     def open(self) -> None:
         """Begin to work: from now on due jobs are found, nudged or not."""
-        for ticker in self._tickers:
-            ticker.start()
+        for chore in (*self._core.chores, Chore("sweep", SWEEP_EVERY, self._sweep)):
+            Thread(target=self._every, args=(chore,), name=chore.name, daemon=True).start()
         log.info("worker ready", extra={"threads": self._threads})
 
     def start(self, ids: Iterable[str | JobId]) -> None:
@@ -62,7 +54,10 @@ class Runner:
                 if job in self._running:
                     continue
                 self._running.add(job)
-            self._pool.submit(self._work, job)
+                if self._hands < len(self._running):
+                    self._hands += 1
+                    Thread(target=self._work, name=f"job-{self._hands}", daemon=True).start()
+            self._begun.put(job)
 
     @property
     def busy(self) -> bool:
@@ -80,21 +75,23 @@ class Runner:
             log.info("handing jobs back", extra={"jobs": len(self._running)})
             self._core.held_leases.hand_back()
             with self._changed:
-                self._changed.wait_for(lambda: not self._running, self._renew_every)
+                self._changed.wait_for(lambda: not self._running, HANDING_BACK)
         self._stopped.set()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for _ in range(self._hands):
+            self._begun.put(None)
 
-    def _work(self, job: JobId) -> None:
-        try:
-            self._core.keep_promise(job)
-        except Unavailable:
-            log.warning("job left: the database is away", extra={"job_id": str(job)})
-        except Exception:
-            log.exception("job broke", extra={"job_id": str(job)})
-        finally:
-            with self._changed:
-                self._running.discard(job)
-                self._changed.notify_all()
+    def _work(self) -> None:
+        for job in iter(self._begun.get, None):
+            try:
+                self._core.keep_promise(job)
+            except Unavailable:
+                log.warning("job left: the database is away", extra={"job_id": str(job)})
+            except Exception:
+                log.exception("job broke", extra={"job_id": str(job)})
+            finally:
+                with self._changed:
+                    self._running.discard(job)
+                    self._changed.notify_all()
 
     def _sweep(self) -> None:
         if not self._scheduled:
@@ -104,11 +101,11 @@ class Runner:
         if free > 0 and not self._draining.is_set():
             self.start(self._core.due_jobs(limit=free))
 
-    def _every(self, seconds: float, deed: Callable[[], object]) -> None:
+    def _every(self, chore: Chore) -> None:
         away = False
         while not self._stopped.is_set():
             try:
-                deed()
+                chore.deed()
                 if away:
                     log.info("database back")
                 away = False
@@ -117,6 +114,6 @@ class Runner:
                     log.warning("database away; waiting for it")
                 away = True
             except Exception:
-                log.exception("worker chore failed", extra={"chore": getattr(deed, "__name__", "")})
+                log.exception("worker chore failed", extra={"chore": chore.name})
             # A little disorder, so that several workers do not sweep in step.
-            time.sleep(seconds * random.uniform(0.8, 1.2))  # noqa: S311
+            self._stopped.wait(chore.every * random.uniform(0.8, 1.2))  # noqa: S311
