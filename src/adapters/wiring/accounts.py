@@ -32,6 +32,7 @@ from gemini_core.model.limits import SendLimits
 from gemini_core.model.passwords import PasswordPolicy
 from gemini_core.model.seals import SealRing
 from gemini_core.ports.accounts.codes import OtpSender
+from gemini_core.ports.attachments import AttachmentStore
 from gemini_core.ports.clock import Clock
 from gemini_core.use_cases.accounts.rules import AccountRules
 
@@ -75,7 +76,9 @@ def account_rules(settings: Settings) -> AccountRules:
     )
 
 
-def account_ports(settings: Settings, engine: Engine, scripts: Scripts, clock: Clock) -> AccountPorts:
+def account_ports(
+    settings: Settings, engine: Engine, scripts: Scripts, attachments: AttachmentStore, clock: Clock
+) -> AccountPorts:
     """Where accounts are kept, and who brings codes to phones."""
     policy = account_rules(settings).policy
     ring = _ring(settings, engine, clock)
@@ -96,7 +99,7 @@ def account_ports(settings: Settings, engine: Engine, scripts: Scripts, clock: C
         operators=SqlOperators(engine),
         breached=PwnedPasswords(settings.breaches_url) if settings.breaches_url else None,
         inbox=inbox,
-        exports=(SqlAccountExport(engine), SqlChatExport(engine), SqlBillingExport(engine)),
+        exports=(SqlAccountExport(engine), SqlChatExport(engine, attachments), SqlBillingExport(engine)),
     )
 
 

@@ -58,7 +58,7 @@ class Account:
 
     @describe("Everything about the user", answers={200: Raw("application/json", "An object of lists.")})
     def on_get_export(self, req: Request, resp: Response) -> None:
-        """All that the system holds, streamed: an object with a list per kind."""
+        """All that the system holds, files too (in base64), streamed: an object with a list per kind."""
         who = caller(req)
         resp.content_type = falcon.MEDIA_JSON
         resp.set_header("Content-Disposition", 'attachment; filename="export.json"')

@@ -12,7 +12,7 @@ from adapters.persistence.accounts.audit import add_note
 from adapters.persistence.billing.rows import customer_of, grant_of, subscriptions_of
 from adapters.persistence.billing.subscriptions import GRANTS_OF
 from adapters.persistence.engine import statement, transaction
-from adapters.persistence.tables import billing_flags
+from adapters.persistence.tables import billing_checkouts, billing_flags
 from gemini_core.model.billing.acts import flags_cleared, linked
 from gemini_core.model.billing.events import Concern
 from gemini_core.model.billing.ledger import BillingFilter, BillingRecord, Flag, customer_taken
@@ -21,6 +21,11 @@ from gemini_core.model.ids import UserId
 from gemini_core.model.requests import Page, no_user
 
 FLAGS_OF = select(billing_flags).where(billing_flags.c.user_id == bindparam("user")).order_by(billing_flags.c.raised_at)
+CHECKOUTS_OF = (
+    select(billing_checkouts)
+    .where(billing_checkouts.c.user_id == bindparam("user"))
+    .order_by(billing_checkouts.c.created_at)
+)
 CLEAR_FLAGS = delete(billing_flags).where(billing_flags.c.user_id == bindparam("user"))
 RECORD = text(
     """
@@ -153,3 +158,6 @@ class SqlBillingExport:
         yield "subscriptions", (asdict(each) for each in record.subscriptions)
         yield "grants", (asdict(each) for each in record.grants)
         yield "payment_customer", iter([{"id": record.customer_id}] if record.customer_id else [])
+        with statement(self.engine) as connection:
+            checkouts = [dict(row) for row in connection.execute(CHECKOUTS_OF, {"user": user}).mappings()]
+        yield "checkouts", iter(checkouts)
