@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import psycopg
 import pytest
 import redis
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from psycopg import sql
 from sqlalchemy import Engine
 
@@ -26,7 +26,7 @@ from adapters.persistence.migrate import migrate
 ServerT = TypeVar("ServerT", bound=Server)
 
 # What is examined with made-up input is what is answered; how long it took says something of the machine alone.
-settings.register_profile("untimed", deadline=None)
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
 TEMPLATE = "migrated"

@@ -85,7 +85,7 @@ def test_another_reply_is_streamed_where_the_client_asks_for_it(api: ChatApi) ->
 
 
 def test_one_user_follows_so_many_replies_at_a_time_that_others_have_room() -> None:
-    api = ChatApi.of(ScriptedModel(["Tea."]), threads=8)
+    api = ChatApi.of(ScriptedModel(["Tea."]), threads=3)
     room = api.room(ANN)
     reply = api.final(ANN, room, api.send(ANN, room, "hello")["reply"])
     message = f"{room}message/{reply['id']}/"

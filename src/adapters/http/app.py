@@ -39,8 +39,8 @@ class Edge:
     """What the HTTP side needs to know beside the core.
 
     `public_url` has no slash at its end. `cursor_keys`: 32 random bytes each, newest first. `stopping` is set when the
-    process is about to end, so that event streams end too. `threads`: how many calls the process can have open; one
-    caller may have a quarter of them. `registry` is where this process keeps its figures.
+    process is about to end, so that event streams end too. `threads`: how many calls the process can have open.
+    `registry` is where this process keeps its figures.
     """
 
     clock: Clock
@@ -53,9 +53,15 @@ class Edge:
     stopping: threading.Event = field(default_factory=threading.Event)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
 
-    def shares(self) -> Shares:
-        """What each caller may hold of this process, of one kind of call."""
-        return Shares(max(1, self.threads // 4))
+    @property
+    def bodies(self) -> Shares:
+        """How many bodies a network may let us wait for. A crowd that sends at once needs about half of the threads."""
+        return Shares(self.threads - self.threads // 4)
+
+    @property
+    def followed(self) -> Shares:
+        """How many replies a user may follow or wait for: as many as there are, but for a few for everybody else."""
+        return Shares(self.threads - max(1, self.threads // 64))
 
 
 def topics(core: Core, edge: Edge) -> tuple[Topic, ...]:
@@ -90,9 +96,9 @@ def _accounts(core: Core) -> Topic:
 def chat(core: ChatVerbs, edge: Edge) -> Topic:
     """Chat alone, for whoever knows his people from elsewhere."""
     cursors = Cursors(*edge.cursor_keys)
-    shares = edge.shares()
-    streams = Streams(core, edge.stopping, shares)
-    message = OneMessage(core, streams, shares)
+    followed = edge.followed
+    streams = Streams(core, edge.stopping, followed)
+    message = OneMessage(core, streams, followed)
     return Topic(
         "Chat",
         (
@@ -160,7 +166,7 @@ def with_operations(topics: tuple[Topic, ...], edge: Edge) -> tuple[Topic, ...]:
 def assemble(topics: tuple[Topic, ...], edge: Edge) -> "falcon.App[falcon.Request, falcon.Response]":
     """A WSGI application that answers these topics' routes, and the operations, by the house's conventions."""
     app = falcon.App(router=Router())
-    app.add_middleware(Requests(edge.trusted_proxies, edge.shares(), edge.registry))
+    app.add_middleware(Requests(edge.trusted_proxies, edge.bodies, edge.registry))
     app.add_middleware(StandardHeaders())
     if edge.cors_origins:
         app.add_middleware(Cors(edge.cors_origins))

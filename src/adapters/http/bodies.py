@@ -60,7 +60,7 @@ def raw(req: falcon.Request, *, limit: int = MAX_BYTES) -> bytes:
     expected = req.content_length
     if expected is not None and expected > limit:
         raise _too_large(limit)
-    with req.context.shares.one(req.context.client.network):
+    with req.context.bodies.one(req.context.client.network):
         data = _arriving(req, expected, limit)
     if expected is not None and len(data) < expected:
         raise falcon.HTTPBadRequest(description="The body ended before its Content-Length.")

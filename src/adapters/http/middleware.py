@@ -29,15 +29,15 @@ _METHODS: Final = frozenset(falcon.HTTP_METHODS)
 
 
 class Requests:
-    """Gives `req.context` its `request_id`, `client` and `shares`, and writes down what became of the request.
+    """Gives `req.context` its `request_id`, `client` and `bodies`, and writes down what became of the request.
 
     Neither the log line nor the figures have anything that the client chose freely: the route's template stands for
     the path, and a method that is none of HTTP's is `OTHER`.
     """
 
-    def __init__(self, trusted_proxies: int, shares: Shares, registry: CollectorRegistry) -> None:
+    def __init__(self, trusted_proxies: int, bodies: Shares, registry: CollectorRegistry) -> None:
         self._trusted_proxies = trusted_proxies
-        self._shares = shares
+        self._bodies = bodies
         self._count = Counter("http_requests", "Requests answered.", ("method", "route", "status"), registry=registry)
         self._seconds = Histogram(
             "http_request_duration_seconds",
@@ -49,7 +49,7 @@ class Requests:
     def process_request(self, req: Request, resp: Response) -> None:
         req.context.started = perf_counter()
         req.context.client = client(req, self._trusted_proxies)
-        req.context.shares = self._shares
+        req.context.bodies = self._bodies
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id(req))
 

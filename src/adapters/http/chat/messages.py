@@ -127,10 +127,10 @@ class Messages:
 class OneMessage:
     """One message, and what its author can do about it."""
 
-    def __init__(self, core: ChatVerbs, streams: Streams, shares: Shares) -> None:
+    def __init__(self, core: ChatVerbs, streams: Streams, followed: Shares) -> None:
         self._core = core
         self._streams = streams
-        self._shares = shares
+        self._followed = followed
 
     @describe(
         "A message",
@@ -143,7 +143,7 @@ class OneMessage:
         """At once, or as soon as it is final, but after `wait` seconds at the latest."""
         reader = caller(req).user_id
         wait = queries.whole_number(req, "wait", least=0, most=MAX_WAIT, default=0)
-        with self._shares.one(reader) if wait else nullcontext():
+        with self._followed.one(reader) if wait else nullcontext():
             message = self._core.read_message(reader, ChatroomId(room_id), MessageId(message_id), wait=wait)
         resp.data = bodies.write(message_answer(message))
 

@@ -20,10 +20,10 @@ from gemini_core.model.replies import ReplyEvent
 class Streams:
     """Answers with a reply's events."""
 
-    def __init__(self, core: ChatVerbs, stopping: threading.Event, shares: Shares) -> None:
+    def __init__(self, core: ChatVerbs, stopping: threading.Event, followed: Shares) -> None:
         self._core = core
         self._stopping = stopping
-        self._shares = shares
+        self._followed = followed
 
     def tell_sent(self, req: falcon.Request, resp: falcon.Response, caller: Caller, sent: Sent) -> None:
         """An accepted message; with its reply's events at once, where the client asked for them."""
@@ -39,7 +39,7 @@ class Streams:
 
         Raises `NotFound` for a message that is no reply, `RateLimited` where the caller follows too many already.
         """
-        with self._shares.one(caller.user_id) as share:
+        with self._followed.one(caller.user_id) as share:
             happening = self._core.follow_reply(caller.user_id, reply.chatroom_id, reply.id, after=after)
             resp.status = falcon.HTTP_200
             resp.data = None
