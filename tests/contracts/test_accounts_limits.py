@@ -11,7 +11,7 @@ from tests.crowd import tried_at_once
 
 from adapters.memory.accounts.limits import MemoryLimits
 from adapters.redis.client import connect
-from adapters.redis.limits import RedisLimits
+from adapters.redis.limits import LIFE, RedisLimits
 from adapters.redis.scripts import Scripts
 from gemini_core.errors import Failure
 from gemini_core.model.accounts.people import MobileNumber
@@ -198,6 +198,10 @@ def claimed(limits: Limits, version: int = 1, session: SessionId = SESSION) -> b
     return limits.take(Take(token="", session=SessionClaim(USER, session, version)), now=NOW).revoked
 
 
+def doubted(limits: Limits, *, seconds: float = 0) -> str | None:
+    return limits.take(Take(token="", session=SessionClaim(USER, SESSION, 1)), now=after(seconds)).doubt
+
+
 def test_an_ended_session_is_revoked_and_no_other(limits: Limits) -> None:
     assert not claimed(limits)
     limits.end(Ended(USER, (SESSION,)))
@@ -221,6 +225,21 @@ def test_a_revoked_session_takes_nothing(limits: Limits) -> None:
     assert took(limits, "1", Rule("one", "one", 1, HOUR)) == Taken()
 
 
+def test_redis_doubts_for_as_long_as_a_token_lives_that_it_may_know_nothing_of(redis: "Redis") -> None:
+    limits = RedisLimits(Scripts(redis), access_lives=MINUTE)
+    doubts = [doubted(limits)]
+    for loses in (redis.flushall, limits.begin_anew, lambda: redis.hset(LIFE, "server", "before its restart")):
+        assert doubts[-1] is not None
+        assert doubted(limits, seconds=119.9) == doubts[-1]
+        assert doubted(limits, seconds=120) is None
+        loses()
+        doubts.append(doubted(limits, seconds=240))
+        assert doubted(limits, seconds=480) is None
+        redis.flushall()
+        doubts.append(doubted(limits))
+    assert len(set(doubts)) == len(doubts)
+
+
 def test_every_key_in_redis_ends_within_its_window(redis: "Redis") -> None:
     limits = RedisLimits(Scripts(redis), access_lives=MINUTE)
     spread = Spread("countries", "network", "IN", 3, DAY)
@@ -229,10 +248,11 @@ def test_every_key_in_redis_ends_within_its_window(redis: "Redis") -> None:
     for number in range(5):
         limits.take(replace(take, token=f"{number}"), now=NOW)
     limits.prove(replace(take, token="0"), now=NOW)
+    assert not claimed(limits)
     limits.end(Ended(USER, (SESSION,), 2, SESSION))
     longest = {b"limit:three": HOUR, b"limit:paced": MINUTE, b"limit:ended:%a" % str(SESSION): 2 * MINUTE}
     found = list(redis.scan_iter("*"))
-    assert len(found) >= 8
+    assert len(found) >= 9
     for key in found:
         lives = timedelta(milliseconds=redis.pttl(key))
         assert timedelta(0) < lives <= longest.get(key, DAY), key

@@ -399,9 +399,26 @@ def test_what_ended_while_redis_was_away_has_ended_when_it_is_back(
         private_valkey.kill()
         assert api.post("/auth/logout/", token=welcome["access"]).status_code == 204
         private_valkey.start()
-        assert api.get("/user/me/", token=other["access"]).status_code == 200
-        for process in (api, another):
+        for process in (another, api):
+            assert process.get("/user/me/", token=other["access"]).status_code == 200
             assert process.get("/user/me/", token=welcome["access"]).status_code == 401
+
+
+def test_a_logout_at_a_process_that_cannot_reach_redis_is_a_promise_that_outlives_it(
+    postgres_url: str, valkey_url: str, tmp_path: Path
+) -> None:
+    with (
+        house(postgres_url, valkey_url, tmp_path) as (api, container),
+        house(postgres_url, "redis://127.0.0.1:1/0", tmp_path, BROKER_URL="memory://localhost/") as (cut_off, _),
+    ):
+        welcome, other = api.sign_up(), api.sign_in(ip="198.51.100.1")
+        assert api.get("/user/me/", token=welcome["access"]).status_code == 200
+        assert cut_off.post("/auth/logout/", token=welcome["access"]).status_code == 204
+        core = container.core()
+        for job in core.due_jobs(limit=10):
+            core.keep_promise(job)
+        assert api.get("/user/me/", token=welcome["access"]).status_code == 401
+        assert api.get("/user/me/", token=other["access"]).status_code == 200
 
 
 def test_the_cap_on_a_days_codes_says_so_and_calls_no_sender(

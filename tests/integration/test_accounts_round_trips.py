@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import event
 from tests.integration.account_house import Api, house
 
+from adapters.redis.limits import LIFE
 from adapters.wiring.container import Container
 from gemini_core.core import Core
 from gemini_core.errors import Refused, Unauthenticated
@@ -78,7 +79,9 @@ def counter(postgres_url: str, valkey_url: str, tmp_path: Path) -> Iterator[Coun
     """The shipped parts; the queue is elsewhere, so that it adds nothing."""
     with house(postgres_url, valkey_url, tmp_path, BROKER_URL="memory://localhost/") as (api, container):
         counter = Counter(api, container)
-        counter.member()  # connections are open, and scripts are known
+        _, _, welcome = counter.member()  # connections are open, and scripts are known
+        counter.core.authenticate(welcome["access"])
+        container.redis().hset(LIFE, "began", 0)  # Redis has been up for longer than a token lives
         database = container.database()
         event.listen(database, "before_cursor_execute", lambda *about: counter.statements.append(about[2]))
         yield counter
@@ -126,3 +129,11 @@ def test_authenticating_is_one_and_none(counter: Counter) -> None:
     assert counter.trips(counter.core.authenticate, welcome["access"]) == (1, 0)
     assert counter.trips(refused(counter.core.authenticate), "no token") == (0, 0)
     assert counter.trips(counter.api.get, "/user/me/", token=welcome["access"]) == (1, 1)  # the account itself
+
+
+def test_after_redis_has_lost_its_keys_the_database_is_asked_once_of_each_session(counter: Counter) -> None:
+    _, _, welcome = counter.member()
+    for _ in range(2):
+        counter.container.redis().flushall()
+        assert counter.trips(counter.core.authenticate, welcome["access"]) == (1, 1)
+        assert counter.trips(counter.core.authenticate, welcome["access"]) == (1, 0)

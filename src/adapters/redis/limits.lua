@@ -1,7 +1,7 @@
 -- One request's demand, checked as a whole and taken as a whole. See `Take` in gemini_core/model/limits.py.
--- KEYS: own rules, shared rules, three per budget (unproven, proven, noted), spreads, two for the session, in this order.
+-- KEYS: own rules, shared rules, three per budget (unproven, proven, noted), spreads, three for the session, in this order.
 -- ARGV[1]: the demand as JSON; times in milliseconds.
--- Answers {revoked, index of the full own rule, ms until it has room, name withheld, name noted}.
+-- Answers {revoked, doubt, index of the full own rule, ms until it has room, name withheld, name noted}.
 local demand = cjson.decode(ARGV[1])
 local now, token = demand.now, demand.token
 local used = 0
@@ -20,13 +20,33 @@ keyed(demand.shared)
 for _, budget in ipairs(demand.budgets) do budget.key, budget.proven, budget.noted = key(), key(), key() end
 keyed(demand.spreads)
 
+-- The name of the life that keys have here, while it is too short to hold every end that matters; else ''. It is over
+-- when keys were lost: by a flush, by a restart (which may bring back what is older) or by eviction. INFO takes its time,
+-- so that the latter two are looked for once a second.
+local function doubted(life)
+    local began, name, server, seen = unpack(redis.call('HMGET', life, 'began', 'name', 'server', 'seen'))
+    if not seen or math.abs(now - seen) >= 1000 then
+        local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+        local present = run .. ' ' .. string.match(redis.call('INFO', 'stats'), 'evicted_keys:(%d+)')
+        if server ~= present then
+            began, name = now, table.concat(redis.call('TIME'), '.')
+            redis.call('HSET', life, 'began', began, 'name', name, 'server', present)
+        end
+        redis.call('HSET', life, 'seen', now)
+        redis.call('PEXPIRE', life, demand.day)
+    end
+    return now - began < demand.session.remembered and name or ''
+end
+
+local doubt = ''
 if demand.session ~= cjson.null then
     local ended, minimum = redis.call('EXISTS', key()), redis.call('GET', key())
-    if ended == 1 then return {1, 0, 0, '', ''} end
+    if ended == 1 then return {1, '', 0, 0, '', ''} end
     if minimum then
         local version, kept = string.match(minimum, '^(%d+) (.*)$')
-        if demand.session.version < tonumber(version) and demand.session.id ~= kept then return {1, 0, 0, '', ''} end
+        if demand.session.version < tonumber(version) and demand.session.id ~= kept then return {1, '', 0, 0, '', ''} end
     end
+    doubt = doubted(key())
 end
 
 -- How long until the rule has room; nil if it has.
@@ -55,7 +75,7 @@ end
 
 for index, rule in ipairs(demand.own) do
     local rest = wait(rule)
-    if rest then return {0, index, math.max(1, math.ceil(rest)), '', ''} end
+    if rest then return {0, doubt, index, math.max(1, math.ceil(rest)), '', ''} end
 end
 
 local function full()
@@ -89,7 +109,7 @@ if withheld == '' then
     noted = over_budget() or ''
     if noted ~= '' and not demand.record_only then withheld, noted = noted, '' end
 end
-if withheld ~= '' then return {0, 0, 0, withheld, ''} end
+if withheld ~= '' then return {0, doubt, 0, 0, withheld, ''} end
 
 for _, rule in ipairs(demand.shared) do take(rule) end
 for _, budget in ipairs(demand.budgets) do
@@ -105,4 +125,4 @@ for _, spread in ipairs(demand.spreads) do
     redis.call('ZADD', spread.key, now, spread.value .. ' ' .. token)
     redis.call('PEXPIRE', spread.key, spread.window)
 end
-return {0, 0, 0, '', noted}
+return {0, doubt, 0, 0, '', noted}

@@ -24,6 +24,7 @@ RAISE_VERSION = """
 PREFIX = "limit:"
 BUDGETS = f"{PREFIX}budgets"
 KINDS = ("unproven", "proven", "noted")
+LIFE = f"{PREFIX}life"
 # Clocks of our hosts may differ by so much: what ended is remembered a little longer than any token lives.
 MARGIN = timedelta(minutes=1)
 
@@ -34,14 +35,15 @@ class RedisLimits:
     def __init__(self, scripts: Scripts, *, access_lives: timedelta) -> None:
         self._client = scripts.client
         self._scripts = scripts
-        self._access_lives = access_lives
+        self._remembered = access_lives + MARGIN
         self._raise_version = self._client.register_script(RAISE_VERSION)
 
     def take(self, wanted: Take, *, now: datetime) -> Taken:
         with _translating():
-            revoked, index, wait, withheld, noted = self._scripts.run(TAKE, _keys(wanted), [_demand(wanted, now)])
+            demand = _demand(wanted, now, self._remembered)
+            revoked, doubt, index, wait, withheld, noted = self._scripts.run(TAKE, _keys(wanted), [demand])
         refusal = Refusal(wanted.own[index - 1], timedelta(milliseconds=wait)) if index else None
-        return Taken(refusal, withheld.decode() or None, noted.decode() or None, bool(revoked))
+        return Taken(refusal, withheld.decode() or None, noted.decode() or None, bool(revoked), doubt.decode() or None)
 
     def give_back(self, taken: Take) -> None:
         with _translating(), self._client.pipeline(transaction=False) as pipeline:
@@ -68,17 +70,20 @@ class RedisLimits:
             pipeline.zrem(PREFIX + spread.key, f"{spread.value} {taken.token}")
 
     def end(self, ended: Ended) -> None:
-        lives = self._access_lives + MARGIN
         with _translating(), self._client.pipeline(transaction=False) as pipeline:
             for session in ended.sessions:
-                pipeline.set(f"{PREFIX}ended:{session}", 1, px=lives)
+                pipeline.set(f"{PREFIX}ended:{session}", 1, px=self._remembered)
             if ended.below_version is not None:
                 self._raise_version(
                     keys=[f"{PREFIX}version:{ended.user_id}"],
-                    args=[ended.below_version, str(ended.kept or ""), int(lives.total_seconds() * 1000)],
+                    args=[ended.below_version, str(ended.kept or ""), _ms(self._remembered)],
                     client=pipeline,
                 )
             pipeline.execute()
+
+    def begin_anew(self) -> None:
+        with _translating(retry_after=1):
+            self._client.delete(LIFE)
 
     def figures(self, *, now: datetime) -> Sequence[BudgetFigures]:
         since = f"({unix_ms(now - DAY)}"
@@ -97,11 +102,11 @@ def _keys(wanted: Take) -> list[str]:
         keys += [f"{BUDGETS}:{budget.key}:{kind}" for kind in KINDS]
     keys += [PREFIX + spread.key for spread in wanted.spreads]
     if wanted.session is not None:
-        keys += [f"{PREFIX}ended:{wanted.session.session_id}", f"{PREFIX}version:{wanted.session.user_id}"]
+        keys += [f"{PREFIX}ended:{wanted.session.session_id}", f"{PREFIX}version:{wanted.session.user_id}", LIFE]
     return keys
 
 
-def _demand(wanted: Take, now: datetime) -> str:
+def _demand(wanted: Take, now: datetime, remembered: timedelta) -> str:
     return json.dumps(
         {
             "now": unix_ms(now),
@@ -117,7 +122,11 @@ def _demand(wanted: Take, now: datetime) -> str:
             ],
             "record_only": wanted.record_only,
             "session": wanted.session
-            and {"id": str(wanted.session.session_id), "version": wanted.session.credential_version},
+            and {
+                "id": str(wanted.session.session_id),
+                "version": wanted.session.credential_version,
+                "remembered": _ms(remembered),
+            },
         }
     )
 
@@ -135,8 +144,8 @@ def _ms(span: timedelta) -> int:
 
 
 @contextmanager
-def _translating() -> Iterator[None]:
+def _translating(*, retry_after: int = 5) -> Iterator[None]:
     try:
         yield
     except AWAY as error:
-        raise Unavailable("The limits cannot be checked right now.") from error
+        raise Unavailable("The limits cannot be checked right now.", retry_after=retry_after) from error

@@ -8,6 +8,7 @@ from uuid import UUID
 from gemini_core.core.jobs import JobPorts
 from gemini_core.model.accounts.codes import CODE_PROVEN, SEND_CODE, ChallengeId, Purpose
 from gemini_core.model.accounts.people import ERASE_ACCOUNT, FORGET_STALE, SEND_NOTICE
+from gemini_core.model.accounts.sessions import DOUBT_SESSIONS
 from gemini_core.model.events import NOBODY, Audience
 from gemini_core.model.ids import UserId
 from gemini_core.ports.accounts.codes import Challenges, Inbox, OtpSender
@@ -105,7 +106,7 @@ class AccountVerbs:
 
 def account_verbs(ports: AccountPorts, jobs: JobPorts, rules: AccountRules, clock: Clock) -> AccountVerbs:
     """The verbs, on these ports."""
-    gate = Gate(ports.limits, ports.fallback)
+    gate = Gate(ports.limits, ports.fallback, jobs.jobs, clock)
     accept = AcceptPassword(rules.passwords, ports.breached)
     replace = ReplacePassword(
         accept=accept, passwords=ports.passwords, hasher=ports.hasher, gate=gate, queue=jobs.queue
@@ -211,5 +212,6 @@ def account_handlers(
             jobs.jobs, lambda lease: erase(UserId(UUID(lease.args["user"])), request_id=lease.request_id)
         ),
         SEND_NOTICE: Deed(jobs.jobs, lambda lease: notify(UserId(UUID(lease.args["user"])))),
+        DOUBT_SESSIONS: Deed(jobs.jobs, lambda _: ports.limits.begin_anew()),
         FORGET_STALE: Recurring(jobs.jobs, lambda _: forget(), timedelta(hours=1)),
     }

@@ -86,13 +86,15 @@ class Refusal:
 class Taken:
     """What became of a demand. `withheld`: the name of the shared rule or budget that is full.
 
-    `noted`: the budget that would have withheld, had it been obeyed. `revoked`: the session has ended.
+    `noted`: the budget that would have withheld, had it been obeyed. `revoked`: the session has ended. `doubt`: it may
+    have, as the store has begun to remember too lately to know; another word for every such beginning.
     """
 
     refused: Refusal | None = None
     withheld: str | None = None
     noted: str | None = None
     revoked: bool = False
+    doubt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

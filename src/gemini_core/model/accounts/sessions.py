@@ -6,6 +6,9 @@ from uuid import UUID
 
 from gemini_core.model.ids import SessionId, UserId
 
+# The kind of promise to make the limits doubt, as they could not be told of an end.
+DOUBT_SESSIONS = "doubt_sessions"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:

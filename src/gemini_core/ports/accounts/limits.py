@@ -23,7 +23,14 @@ class Limits(Protocol):
         ...
 
     def end(self, ended: Ended) -> None:
-        """From here on these access tokens are refused by every process; remembered for as long as any lives."""
+        """From here on these access tokens are refused by every process; remembered for as long as any lives.
+
+        A store that may have lost some of it (it was restarted, say) doubts until no token from before lives.
+        """
+        ...
+
+    def begin_anew(self) -> None:
+        """Something ended that could not be told here: `take` doubts, as if everything had been lost."""
         ...
 
     def figures(self, *, now: datetime) -> Sequence[BudgetFigures]:

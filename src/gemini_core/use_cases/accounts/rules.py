@@ -1,6 +1,5 @@
 """What the verbs of accounts share: the installation's promises, and the gate that requests pass."""
 
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -12,13 +11,20 @@ from uuid import uuid5
 from gemini_core.errors import Invalid, RateLimited, Unavailable
 from gemini_core.model.accounts.people import Client, MobileNumber, Profile
 from gemini_core.model.accounts.policy import AccountPolicy
-from gemini_core.model.accounts.sessions import AccessClaims, Session, Tokens
+from gemini_core.model.accounts.sessions import DOUBT_SESSIONS, AccessClaims, Session, Tokens
+from gemini_core.model.ids import JobId, SessionId, uuid7
+from gemini_core.model.jobs import NewJob
 from gemini_core.model.limits import MINUTE, Ended, Refusal, Rule, SendLimits, Take, Taken
 from gemini_core.model.passwords import PasswordPolicy
 from gemini_core.model.seals import RefreshClaims, SealRing, refresh_token
 from gemini_core.ports.accounts.limits import Limits
 from gemini_core.ports.accounts.passwords import BreachedPasswords
 from gemini_core.ports.accounts.sessions import AccessTokens
+from gemini_core.ports.clock import Clock
+from gemini_core.ports.jobs import JobRepo
+
+# So many sessions are known to go on before they are asked about anew.
+REMEMBERED = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,26 +62,41 @@ class AcceptPassword:
 class Gate:
     """Limits that go on without their store: each process then counts for itself, and nothing stays open.
 
-    What ended while the store was away is told to it when it is back.
+    Whether a session has ended is asked of the database instead: while the store is away, and once of each session in
+    each process where the store is in doubt. What it could not be told becomes a promise to make it doubt, which
+    outlives this process.
     """
 
     limits: Limits
     fallback: Limits
-    _untold: deque[Ended] = field(default_factory=lambda: deque(maxlen=10_000))
+    jobs: JobRepo
+    clock: Clock
+    _alive: dict[SessionId, str] = field(default_factory=dict)
 
     def admit(self, take: Take, *, now: datetime, unknown: Callable[[], bool] = lambda: False) -> Taken:
-        """Raises `RateLimited`. `unknown` answers whether the session has ended while the store cannot."""
+        """Raises `RateLimited`. `unknown` answers whether the session has ended where the store cannot."""
         try:
-            if self._untold:
-                self._tell()
             taken = self.limits.take(take, now=now)
+            unsure = taken.doubt is not None
         except Unavailable:
             taken = self.fallback.take(take, now=now)
-            if taken.refused is None and take.session is not None:
-                taken = replace(taken, revoked=unknown())
+            unsure = True
         if taken.refused is not None:
             raise rate_limited(taken.refused)
+        if unsure and take.session is not None and not taken.revoked:
+            taken = replace(taken, revoked=self._has_ended(take.session.session_id, taken.doubt, unknown))
         return taken
+
+    def _has_ended(self, session: SessionId, doubt: str | None, ask: Callable[[], bool]) -> bool:
+        """Asked once in a doubt: what ends after that, the store hears of, or else it has another doubt."""
+        if doubt is not None and self._alive.get(session) == doubt:
+            return False
+        ended = ask()
+        if doubt is not None and not ended:
+            if len(self._alive) >= REMEMBERED:
+                self._alive.clear()
+            self._alive[session] = doubt
+        return ended
 
     def give_back(self, take: Take) -> None:
         """Undo what was admitted, wherever it was counted."""
@@ -86,18 +107,10 @@ class Gate:
     def end(self, ended: Ended) -> None:
         """Tell every process. Without the store they ask the database, which knows."""
         self.fallback.end(ended)
-        self._untold.append(ended)
-        with suppress(Unavailable):
-            self._tell()
-
-    def _tell(self) -> None:
-        while self._untold:
-            ended = self._untold.popleft()
-            try:
-                self.limits.end(ended)
-            except Unavailable:
-                self._untold.append(ended)
-                raise
+        try:
+            self.limits.end(ended)
+        except Unavailable:
+            self.jobs.add(NewJob(id=JobId(uuid7(self.clock.now())), kind=DOUBT_SESSIONS))
 
 
 def rate_limited(refusal: Refusal) -> RateLimited:
