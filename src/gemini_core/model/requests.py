@@ -51,7 +51,8 @@ class Once:
             message = f"must be 1 to {MAX_KEY_LENGTH} visible ASCII characters"
             raise Invalid(f"Idempotency-Key {message}.", FieldError("Idempotency-Key", message, "invalid"))
         asked = json.dumps([deed, arguments], sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
-        return cls(key, hashlib.sha256(asked.encode()).digest())
+        # Whatever is no text is refused later, by the name of its field.
+        return cls(key, hashlib.sha256(asked.encode(errors="surrogatepass")).digest())
 
 
 def key_reused() -> Invalid:

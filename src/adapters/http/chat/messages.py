@@ -109,8 +109,8 @@ class Messages:
         before, reply_to = queries.identifier(req, "before"), queries.identifier(req, "reply_to")
         scope = ("messages", reader, room, reply_to)
         limit, after = self._cursors.asked(req, *scope)
-        if before is not None and (after is not None or reply_to is not None):
-            raise Invalid.field("before", "goes without a cursor, and without reply_to", "contradiction")
+        if before is not None and after is not None:
+            raise Invalid.field("before", "goes without a cursor", "contradiction")
         backwards, position = (True, MessageId(before)) if before else _position(after)
         page = self._core.list_messages(
             reader,

@@ -15,7 +15,7 @@ from gemini_core.ports.clock import Clock
 from gemini_core.ports.jobs import JobQueue
 from gemini_core.ports.replies import ReplyFeed
 from gemini_core.use_cases.chat.attachments import Attachments, fingerprint
-from gemini_core.use_cases.chat.rules import checked
+from gemini_core.use_cases.chat.rules import checked, page_of
 from gemini_core.use_cases.events import TellLimit
 
 MAX_CONTENT = 32_000
@@ -153,8 +153,10 @@ class ListMessages:
         before: MessageId | None = None,
         reply_to: MessageId | None = None,
     ) -> Page[Message]:
-        """Raises `NotFound`, `Unavailable`."""
-        return self.messages.page(reader, room, limit=limit, after=after, before=before, reply_to=reply_to)
+        """Raises `Invalid`, `NotFound`, `Unavailable`."""
+        if before is not None and (after is not None or reply_to is not None):
+            raise Invalid.field("before", "goes without after, and without reply_to", "contradiction")
+        return self.messages.page(reader, room, limit=page_of(limit), after=after, before=before, reply_to=reply_to)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from gemini_core.ports.chat import MessageRepo, RoomListCache, RoomRepo, UsageRe
 from gemini_core.ports.clock import Clock
 from gemini_core.ports.jobs import JobQueue
 from gemini_core.use_cases.chat.attachments import drop_files
-from gemini_core.use_cases.chat.rules import checked
+from gemini_core.use_cases.chat.rules import checked, page_of
 
 MAX_TITLE = 200
 MAX_SYSTEM_INSTRUCTION = 8_000
@@ -74,8 +74,8 @@ class ListRooms:
     def __call__(
         self, owner: UserId, *, limit: int = 20, after: tuple[str, ...] | None = None, archived: bool | None = None
     ) -> Page[Chatroom]:
-        """A page. Raises `Unavailable`."""
-        key = f"{limit}:{archived}:{after}"
+        """A page. Raises `Invalid`, `Unavailable`."""
+        key, limit = f"{limit}:{archived}:{after}", page_of(limit)
         return self.cache.fetch(owner, key, lambda: self.rooms.page(owner, archived=archived, limit=limit, after=after))
 
 
@@ -87,9 +87,9 @@ class ShowRoom:
     messages: MessageRepo
 
     def __call__(self, owner: UserId, room: ChatroomId, *, latest: int = 20) -> tuple[Chatroom, tuple[Message, ...]]:
-        """Raises `NotFound`, `Unavailable`."""
-        found = self.rooms.show(owner, room)
-        return found, self.messages.page(owner, room, limit=latest, before=NEWEST).items
+        """Raises `Invalid`, `NotFound`, `Unavailable`."""
+        limit, found = page_of(latest, "latest"), self.rooms.show(owner, room)
+        return found, self.messages.page(owner, room, limit=limit, before=NEWEST).items
 
 
 @dataclass(frozen=True, slots=True)

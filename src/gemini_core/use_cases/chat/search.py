@@ -7,7 +7,7 @@ from gemini_core.model.chat import Hit
 from gemini_core.model.ids import UserId
 from gemini_core.model.requests import Page
 from gemini_core.ports.chat import MessageSearch
-from gemini_core.use_cases.chat.rules import checked
+from gemini_core.use_cases.chat.rules import checked, page_of
 
 MAX_QUERY = 200
 
@@ -25,4 +25,4 @@ class SearchMessages:
         query = checked("q", query, MAX_QUERY)
         if not query:
             raise Invalid.field("q", "must not be empty", "too_short")
-        return self.messages.search(reader, query, limit=limit, after=after)
+        return self.messages.search(reader, query, limit=page_of(limit), after=after)
