@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 SWEEP_EVERY = 1.0
 # Seconds that jobs have to hand themselves back.
 HANDING_BACK = 5.0
+# Its own, so that programs with a seed of theirs get the numbers that they expect.
+_dice = random.Random()
 
 
 class Runner:
@@ -116,4 +118,4 @@ class Runner:
             except Exception:
                 log.exception("worker chore failed", extra={"chore": chore.name})
             # A little disorder, so that several workers do not sweep in step.
-            self._stopped.wait(chore.every * random.uniform(0.8, 1.2))  # noqa: S311
+            self._stopped.wait(chore.every * _dice.uniform(0.8, 1.2))
