@@ -18,7 +18,7 @@ SWEEP_EVERY = 1.0
 # Seconds that jobs have to hand themselves back.
 HANDING_BACK = 5.0
 # Its own, so that programs with a seed of theirs get the numbers that they expect.
-_dice = random.Random()
+_dice = random.Random()  # noqa: S311
 
 
 class Runner:
