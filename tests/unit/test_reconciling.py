@@ -10,12 +10,14 @@ from tests.contracts.billing_worlds import NOW, PRICE, TERMS, BillingWorld, memo
 
 from adapters.memory.billing.nothing import NothingForSale
 from gemini_core.errors import Unavailable
-from gemini_core.model.billing.events import Concern, EventState, Hint, Subject
+from gemini_core.model.billing.events import EVENT_JOB, Concern, EventState, Hint, Subject
 from gemini_core.model.billing.subscriptions import Standing, Subscription
 from gemini_core.use_cases.billing.reconciling import BATCH, CALLS_IN_FLIGHT, CompareCustomers, Reconcile
 from gemini_core.use_cases.billing.syncing import SyncCustomer
 
 DAY = timedelta(days=1)
+# The gateway is away; something that nobody thought of.
+FAILURES = [Unavailable("No answer."), ZeroDivisionError()]
 
 
 class Noon:
@@ -25,10 +27,10 @@ class Noon:
 
 @dataclass
 class Gateway(NothingForSale):
-    """Everybody has what `has` says; who is `away` cannot be looked at; whoever `told` something, tells it."""
+    """Everybody has what `has` says; whoever is in `failing` cannot be looked at; what was `told` is told."""
 
     has: dict[str, Subscription] = field(default_factory=dict)
-    away: set[str] = field(default_factory=set)
+    failing: dict[str, Exception] = field(default_factory=dict)
     told: list[Hint] = field(default_factory=list)
     together: Barrier | None = None
     in_flight: int = 0
@@ -44,8 +46,8 @@ class Gateway(NothingForSale):
             self.together.wait(10)
         with self.lock:
             self.in_flight -= 1
-        if customer_id in self.away:
-            raise Unavailable("No answer.")
+        if customer_id in self.failing:
+            raise self.failing[customer_id]
         return [self.has[customer_id]] if customer_id in self.has else []
 
     def since(self, moment: datetime) -> Iterator[Hint]:
@@ -53,6 +55,8 @@ class Gateway(NothingForSale):
         return iter(self.told)
 
     def customer_of(self, subject: Subject) -> str | None:
+        if subject.id in self.failing:
+            raise self.failing[subject.id]
         return "cus_" + subject.id.removeprefix("du_") if subject.kind == "dispute" else None
 
 
@@ -90,14 +94,33 @@ def test_five_customers_are_looked_at_at_a_time(world: BillingWorld) -> None:
     assert gateway.most_in_flight == CALLS_IN_FLIGHT == 5
 
 
-def test_whoever_cannot_be_looked_at_stands_in_nobodys_way(world: BillingWorld) -> None:
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: type(failure).__name__)
+def test_whoever_cannot_be_looked_at_stands_in_nobodys_way(world: BillingWorld, failure: Exception) -> None:
     customers = [world.customer() for _ in range(BATCH + 7)]
-    gateway = Gateway(away={customer for _, customer in customers[:BATCH]})
+    gateway = Gateway(failing={customer: failure for _, customer in customers[:BATCH]})
     for _, customer in customers[BATCH:]:
         gateway.has[customer] = active(customer)
     found = reconcile(world, gateway)()
     assert (found.looked_at, found.failed) == (BATCH + 7, BATCH)
     assert {world.plan(user) for user, _ in customers[BATCH:]} == {Standing("pro")}
+    gateway.failing.clear()
+    assert reconcile(world, gateway)().looked_at == BATCH
+
+
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: type(failure).__name__)
+def test_an_event_that_nobody_can_say_whom_it_is_about_stands_in_nobodys_way(
+    world: BillingWorld, failure: Exception
+) -> None:
+    user, customer = world.customer()
+    gateway = Gateway(has={customer: active("1")}, failing={"du_1": failure})
+    gateway.told = [hint("a", NOW, subject=Subject("dispute", "du_1")), hint("b", NOW + DAY, customer=customer)]
+    found = reconcile(world, gateway)()
+    assert (found.events, found.looked_at, found.failed) == (2, 1, 1)
+    assert world.plan(user) == Standing("pro")
+    assert world.reconciliation.cursor() == NOW + DAY
+    assert world.events.show("evt_a").state is EventState.RECEIVED
+    (promise,) = world.jobs.list_jobs(state=None, kind=EVENT_JOB, limit=2, after=None).items
+    assert promise.args["event"] == "evt_a"
 
 
 def test_what_was_never_heard_is_heard_and_followed_to_whom_it_is_about(world: BillingWorld) -> None:
@@ -138,12 +161,13 @@ class Later:
         return NOW + timedelta(seconds=1)
 
 
-def test_comparing_tells_what_a_look_would_change_and_changes_nothing(world: BillingWorld) -> None:
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: type(failure).__name__)
+def test_comparing_tells_what_a_look_would_change_and_changes_nothing(world: BillingWorld, failure: Exception) -> None:
     (one, first), (_, second), (_, third) = (world.customer() for _ in range(3))
     gateway = Gateway()
     reconcile(world, gateway)()
     gateway.has[first] = active("1")
-    gateway.away.add(second)
+    gateway.failing[second] = failure
     before = world.ledger.record(one)
     found = CompareCustomers(world.ledger, sync(world, gateway))()
     assert (found.looked_at, found.failed) == (3, 1)

@@ -8,17 +8,19 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import stripe
+import structlog
 
 from adapters.stripe.calls import BUDGET, Caller, Deadline, Transport, is_missing
 from adapters.stripe.checkouts import Checkouts
 from adapters.stripe.fitness import examine
 from adapters.stripe.subscriptions import Subscriptions
-from adapters.stripe.webhooks import KINDS, Webhooks, hint_of
+from adapters.stripe.webhooks import KINDS, UNREADABLE, Webhooks, hint_of
 from gemini_core.model.billing.checkouts import Checkout, Customer, Session, SessionState
 from gemini_core.model.billing.events import Hint, Subject
 from gemini_core.model.billing.subscriptions import Cancellation, Subscription
 
 T = TypeVar("T")
+log = structlog.get_logger()
 
 API = "https://api.stripe.com"
 # What is read below is of this version's shape, whatever the account's default is.
@@ -93,23 +95,34 @@ class StripeGateway:
 
     def since(self, moment: datetime) -> Iterator[Hint]:
         asked: dict[str, Any] = {"created": {"gte": int(moment.timestamp())}, "types": sorted(KINDS), "limit": 100}
-        events: list[Mapping[str, Any]] = []
-        more = True
-        while more:
-            page = self._call("events", partial(self._page_of_events, asked))
-            events += page["data"]
-            more = page["has_more"] and bool(page["data"])
-            asked = asked | {"starting_after": events[-1]["id"]} if more else asked
-        # Stripe lists the newest first.
-        return (hint_of(event, live=self._live, now=moment) for event in reversed(events))
+        newest_first: list[Hint] = []
+        while True:
+            hints, last = self._call("events", partial(self._page_of_events, asked, moment))
+            newest_first += hints
+            if last is None:
+                return reversed(newest_first)
+            asked = asked | {"starting_after": last}
 
     def customer_of(self, subject: Subject) -> str | None:
         return self._call("customer_of", lambda: self._customer_of(subject.kind, subject.id))
 
     # --- the deeds ----------------------------------------------------------------------------------------------------
 
-    def _page_of_events(self, asked: Any) -> Mapping[str, Any]:
-        return self._stripe.events.list(asked).to_dict()
+    def _page_of_events(self, asked: Any, moment: datetime) -> tuple[list[Hint], str | None]:
+        """What can be read of a page; and its last event, if there is another page."""
+        page = self._stripe.events.list(asked).to_dict()
+        events = page["data"]
+        hints = [hint for event in events if (hint := self._hint(event, moment)) is not None]
+        return hints, events[-1]["id"] if events and page["has_more"] else None
+
+    def _hint(self, event: Any, moment: datetime) -> Hint | None:
+        """One that cannot be read must not keep the others from being heard. Its customer is looked at every night."""
+        try:
+            return hint_of(event, live=self._live, now=moment)
+        except UNREADABLE as error:
+            name = event.get("id") if isinstance(event, Mapping) else None
+            log.warning("stripe event not understood", event_id=name, error=type(error).__name__)
+            return None
 
     def _customer_of(self, kind: str, thing_id: str) -> str | None:
         """Follow `customer` or, where there is none, `charge`."""

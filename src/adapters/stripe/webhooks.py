@@ -11,6 +11,8 @@ from gemini_core.errors import Refused, Unavailable
 from gemini_core.model.billing.events import Concern, Hint, Subject
 
 TOLERANCE = 300
+# What reading something raises that is no event.
+UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError)
 LONGEST_WORD = 255
 # Seconds since 1970, in the year 9999.
 LATEST = 253_370_764_800
@@ -57,7 +59,7 @@ class Webhooks:
         try:
             event = json.loads(body)
             return hint_of(event, live=self._live, now=now)
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
+        except UNREADABLE:
             raise _refused() from None
 
 
@@ -85,7 +87,7 @@ def _refused() -> Refused:
 def hint_of(event: Mapping[str, Any], *, live: bool, now: datetime) -> Hint:
     """Where an event says to look; snapshot events and thin ones. `now` stands in for a time that is not told.
 
-    Raises `ValueError` and the like for what is no event.
+    Raises one of `UNREADABLE` for what is no event.
     """
     is_thin = event.get("object") == "v2.core.event"
     about = (event.get("related_object") if is_thin else event["data"]["object"]) or {}

@@ -1,17 +1,20 @@
 """Finding what was missed, and mending it."""
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from gemini_core.errors import Unavailable
-from gemini_core.model.billing.events import EventState
+from gemini_core.model.billing.events import EventState, Hint
 from gemini_core.model.billing.ledger import BillingFilter, BillingRecord
 from gemini_core.model.ids import UserId
 from gemini_core.ports.billing import BillingEvents, BillingLedger, GatewayEvents, Reconciliation
 from gemini_core.ports.clock import Clock
 from gemini_core.use_cases.billing.syncing import SyncCustomer
+
+log = logging.getLogger(__name__)
 
 CALLS_IN_FLIGHT = 5
 BATCH = 100
@@ -26,7 +29,9 @@ def _in_silence(_so_far: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Reconciled:
-    """What a pass over what may have been missed has found. `failed`: looks that the gateway did not answer."""
+    """What a pass over what may have been missed has found. `failed`: looks, and questions whom an event is about, that
+    came to nothing; they are tried again.
+    """
 
     events: int
     looked_at: int
@@ -49,7 +54,7 @@ class Reconcile:
         Raises `Unavailable` if the list of events cannot be read.
         """
         now = self.clock.now()
-        heard = self._hear(now)
+        heard, unresolved = self._hear(now)
         looked_before = now if everybody else now - timedelta(days=2)
         done: set[UserId] = set()
         failed = 0
@@ -59,33 +64,55 @@ class Reconcile:
                 failed += list(pool.map(self._look, batch)).count(False)
                 done |= batch
                 progress(len(done))
-        return Reconciled(events=heard, looked_at=len(done), failed=failed)
+        return Reconciled(events=heard, looked_at=len(done), failed=unresolved + failed)
 
-    def _hear(self, now: datetime) -> int:
-        """Note every event since the last time; those that name no customer are followed up."""
-        heard = 0
+    def _hear(self, now: datetime) -> tuple[int, int]:
+        """Note every event since the last time: how many there were, and of how many it is not known whom they concern.
+
+        Whatever becomes of one, the others are heard.
+        """
+        heard = unresolved = 0
         newest = since = self.store.cursor() or now - REMEMBERED
         for hint in self.gateway.since(since - LATE):
             received = self.events.receive(hint, now=now, promise=False)
             if received.state is EventState.RECEIVED:
                 heard += 1
-                if hint.customer_id is None and hint.subject is not None:
-                    self.events.resolve(hint.event_id, self.gateway.customer_of(hint.subject), now=now)
+                unresolved += not self._resolved(hint, now)
             newest = max(newest, hint.happened_at)
         self.store.move_cursor(newest)
-        return heard
+        return heard, unresolved
+
+    def _resolved(self, hint: Hint, now: datetime) -> bool:
+        """It is known whom the event is about; else to ask for it again is promised."""
+        if hint.customer_id is not None or hint.subject is None:
+            return True
+        try:
+            self.events.resolve(hint.event_id, self.gateway.customer_of(hint.subject), now=now)
+        except Exception:
+            log.exception("event not resolved", extra={"event_id": hint.event_id})
+            self.events.receive(hint, now=now)
+            return False
+        return True
 
     def _look(self, user: UserId) -> bool:
+        """Whatever comes of one, the others are looked at."""
         try:
             self.sync(user)
-        except Unavailable:
+        except Exception as error:
+            _not_looked_at(user, error)
             return False
         return True
 
 
+def _not_looked_at(user: UserId, error: Exception) -> None:
+    """A gateway that is away needs no stack trace."""
+    trace = None if isinstance(error, Unavailable) else error
+    log.error("customer not looked at", extra={"user_id": str(user), "error": type(error).__name__}, exc_info=trace)
+
+
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """Where a look would change something: what is stored, and what would be. `failed`: as in `Reconciled`."""
+    """Where a look would change something: what is stored, and what would be. `failed`: looks that came to nothing."""
 
     looked_at: int
     failed: int
@@ -124,5 +151,6 @@ class CompareCustomers:
     def _foreseen(self, record: BillingRecord) -> BillingRecord | None:
         try:
             return self.sync.foresee(record)
-        except Unavailable:
+        except Exception as error:
+            _not_looked_at(record.user_id, error)
             return None
