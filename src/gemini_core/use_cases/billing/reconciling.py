@@ -98,16 +98,12 @@ class Reconcile:
         """Whatever comes of one, the others are looked at."""
         try:
             self.sync(user)
-        except Exception as error:
-            _not_looked_at(user, error)
+        except Unavailable:
+            return False
+        except Exception:
+            log.exception("customer not looked at", extra={"user_id": str(user)})
             return False
         return True
-
-
-def _not_looked_at(user: UserId, error: Exception) -> None:
-    """A gateway that is away needs no stack trace."""
-    trace = None if isinstance(error, Unavailable) else error
-    log.error("customer not looked at", extra={"user_id": str(user), "error": type(error).__name__}, exc_info=trace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +147,8 @@ class CompareCustomers:
     def _foreseen(self, record: BillingRecord) -> BillingRecord | None:
         try:
             return self.sync.foresee(record)
-        except Exception as error:
-            _not_looked_at(record.user_id, error)
+        except Unavailable:
+            return None
+        except Exception:
+            log.exception("customer not compared", extra={"user_id": str(record.user_id)})
             return None

@@ -38,7 +38,10 @@ class ChangeCancellation:
     clock: Clock
 
     def __call__(self, user: UserId, when: Cancellation, *, by: str | None = None) -> SubscriptionStatus:
-        """`by`: the operator, if it is not the user. Raises `Conflict` (`no-subscription`), `Unavailable`."""
+        """`by`: the operator, if it is not the user.
+
+        Raises `NotFound` (no such user), `Conflict` (`no-subscription`), `Unavailable`.
+        """
         now = self.clock.now()
         for subscription in self._changeable(user):
             self.audit.note(change_asked(user, subscription.id, when, operator=by, now=now))

@@ -27,7 +27,10 @@ class SyncCustomer:
     audience: Audience = NOBODY
 
     def __call__(self, user: UserId) -> Standing | None:
-        """The plan that follows; None for a user who was never a customer, or if a later look came first."""
+        """The plan that follows; None for a user who was never a customer, or if a later look came first.
+
+        Raises `Unavailable`.
+        """
         now = self.clock.now()
         sync = self.store.begin_sync(user, now=now)
         if sync is None:
