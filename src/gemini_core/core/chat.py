@@ -7,6 +7,7 @@ from gemini_core.core.jobs import Chore, JobPorts
 from gemini_core.model.billing.plans import Plans
 from gemini_core.model.events import NOBODY, Audience
 from gemini_core.model.notes import SUMMARY_JOB, TITLE_JOB
+from gemini_core.model.replies import REPLY_JOB
 from gemini_core.ports.attachments import AttachmentStore
 from gemini_core.ports.chat import MessageRepo, MessageSearch, RoomListCache, RoomRepo, UsageRepo
 from gemini_core.ports.clock import Clock
@@ -125,7 +126,7 @@ def chat_handlers(
         TITLE_JOB: MakeTitle(ports.notes, jobs.jobs, scribe, ports.room_lists),
         SUMMARY_JOB: SumUp(ports.notes, jobs.jobs, scribe, clock),
         DROP_FILES: Deed(jobs.jobs, DropFiles(ports.attachments)),
-        "reply": AnswerMessage(
+        REPLY_JOB: AnswerMessage(
             ports.replies,
             jobs.jobs,
             model,

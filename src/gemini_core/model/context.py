@@ -12,6 +12,10 @@ from gemini_core.model.chat import Message, Role, Status
 from gemini_core.model.ids import MessageId
 from gemini_core.model.replies import Conversation, Prompt, Turn
 
+# More turns than this are never told at once.
+MOST_TURNS = 400
+# About so many, of UTF-8.
+BYTES_PER_TOKEN = 4
 # Whatever the system instruction takes, so much is left for what was said.
 LEAST = 1_000
 # Parts of the budget: a summary is due when the turns since the last one take FULL, and leaves KEPT as it was said.
@@ -40,10 +44,10 @@ def prompt_for(
     had said is. Files of earlier turns are left out where a request would become too large with them.
     """
     turns = fitting(spoken(conversation.turns), budget(conversation, context_tokens))
-    told, room = [], FILE_BYTES
+    told, bytes_left = [], FILE_BYTES
     for turn in reversed(turns):
-        room -= sum(attachment.size for attachment in turn.attachments)
-        told.append(Turn(turn.role, turn.content, files(turn) if room >= 0 else ()))
+        bytes_left -= sum(attachment.size for attachment in turn.attachments)
+        told.append(Turn(turn.role, turn.content, files(turn) if bytes_left >= 0 else ()))
     return Prompt(model, system_for(conversation), tuple(reversed(told)))
 
 
@@ -99,5 +103,5 @@ def size_of(turn: Message) -> int:
 
 
 def estimated_tokens(text: str) -> int:
-    """About how many tokens a text has: four bytes of UTF-8 each, and a few for the turn itself."""
-    return len(text.encode()) // 4 + 4
+    """About how many tokens a text has, and a few for the turn itself."""
+    return len(text.encode()) // BYTES_PER_TOKEN + 4

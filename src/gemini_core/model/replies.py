@@ -9,6 +9,8 @@ from gemini_core.model.attachments import File
 from gemini_core.model.chat import Chatroom, Message, ReplyError, Role, Status, Usage
 from gemini_core.model.ids import JobId, UserId
 
+REPLY_JOB = "reply"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversation:
@@ -118,9 +120,10 @@ class Timeouts:
 class Piece:
     """A part of a reply as it arrives.
 
-    `usage` is cumulative: a later piece's figure replaces an earlier one. The piece with a `finish_reason`
-    (the provider's word, lower case: `stop`, `max_tokens`) is the last one. `model`: who speaks, where the provider
-    says so; it need not be the one that was asked for (an alias, a demo).
+    `usage` is cumulative: a later piece's figure replaces an earlier one. The piece with a `finish_reason` is the last
+    one: `stop` where the model has said all it had to say, whatever its provider calls that, else the provider's word
+    in lower case (`max_tokens`). `model`: who speaks, where the provider says so; it need not be the one that was asked
+    for (an alias, a demo).
     """
 
     text: str = ""

@@ -42,6 +42,8 @@ class LLMClient(Protocol):
     def stream(self, prompt: Prompt, *, timeouts: Timeouts, stopped: Callable[[], bool]) -> Iterator[Piece]:
         """One call, no retry. Yields pieces as they arrive; the last one has a `finish_reason`.
 
+        That is `stop` for a natural end: titles and summaries are taken from nothing less.
+
         Ends early, without one, within half a second of `stopped()` turning true, also while the provider hangs,
         and then asks the provider to stop; what the call has cost by then may be told by a last piece without text.
         Raises `ModelFailure` and nothing else; also when the stream ends without a finish reason, and when a time-out
@@ -64,7 +66,7 @@ class ReplyFeed(Protocol):
     def follow(self, reply: MessageId, *, patience: float) -> Iterator[Sequence[FeedEvent]]:
         """First what is in the log by now (perhaps nothing), then what comes, up to and with the end.
 
-        Yields nothing-in-a-batch whenever nothing came for `patience` seconds, also while the log cannot be read: the
+        Yields an empty batch whenever nothing came for `patience` seconds, also while the log cannot be read: the
         follower may then look at the store. Closing the iterator ends the following. Never raises.
         """
         ...

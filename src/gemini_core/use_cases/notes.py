@@ -7,6 +7,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from gemini_core.model.chat import Chatroom, Role
+from gemini_core.model.context import MOST_TURNS
 from gemini_core.model.ids import ChatroomId, JobId, MessageId
 from gemini_core.model.jobs import Lease
 from gemini_core.model.notes import (
@@ -29,8 +30,7 @@ from gemini_core.use_cases.replies.metering import MeteredModel
 
 log = logging.getLogger(__name__)
 
-# What one summary takes in at the most: turns, and bytes.
-MOST_TURNS = 400
+# Bytes that one summary takes in at the most.
 REACH = 128_000
 
 

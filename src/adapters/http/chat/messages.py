@@ -157,8 +157,8 @@ class OneMessage:
     def on_get_stream(self, req: falcon.Request, resp: falcon.Response, room_id: UUID, message_id: UUID) -> None:
         """Its text as it is made, and then its end with the whole message; also when it is final already."""
         asking = caller(req)
-        message = self._core.read_message(asking.user_id, ChatroomId(room_id), MessageId(message_id))
-        self._streams.send(req, resp, asking, message, after=req.get_header("Last-Event-ID") or "")
+        room, reply = ChatroomId(room_id), MessageId(message_id)
+        self._streams.send(req, resp, asking, room, reply, after=req.get_header("Last-Event-ID") or "")
 
     @describe(
         "Stop a reply",

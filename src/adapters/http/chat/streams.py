@@ -13,7 +13,8 @@ from adapters.http.shares import Shares
 from gemini_core.core.chat import ChatVerbs
 from gemini_core.errors import NotFound, RateLimited
 from gemini_core.model.accounts.people import Caller
-from gemini_core.model.chat import Message, Sent
+from gemini_core.model.chat import Sent
+from gemini_core.model.ids import ChatroomId, MessageId
 from gemini_core.model.replies import ReplyEvent
 
 
@@ -30,17 +31,24 @@ class Streams:
         tell_sent(resp, sent)
         if events.wanted(req):
             with suppress(RateLimited):  # Accepted it is; whoever follows too many replies already reads it later.
-                self.send(req, resp, caller, sent.reply)
+                self.send(req, resp, caller, sent.reply.chatroom_id, sent.reply.id)
 
     def send(
-        self, req: falcon.Request, resp: falcon.Response, caller: Caller, reply: Message, *, after: str = ""
+        self,
+        req: falcon.Request,
+        resp: falcon.Response,
+        caller: Caller,
+        room: ChatroomId,
+        reply: MessageId,
+        *,
+        after: str = "",
     ) -> None:
         """The events of `reply` after the event `after`.
 
         Raises `NotFound` for a message that is no reply, `RateLimited` where the caller follows too many already.
         """
         with self._followed.one(caller.user_id) as share:
-            happening = self._core.follow_reply(caller.user_id, reply.chatroom_id, reply.id, after=after)
+            happening = self._core.follow_reply(caller.user_id, room, reply, after=after)
             resp.status = falcon.HTTP_200
             resp.data = None
             events.send(req, resp, self._events(happening), self._stopping, share.pop_all())

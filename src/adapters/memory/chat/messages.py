@@ -20,6 +20,7 @@ from gemini_core.model.chat import (
 )
 from gemini_core.model.ids import ChatroomId, JobId, MessageId, UserId, unix_ms, uuid7_of_ms
 from gemini_core.model.jobs import NewJob
+from gemini_core.model.replies import REPLY_JOB
 from gemini_core.model.requests import Once, Page
 
 
@@ -134,7 +135,7 @@ class MemoryMessages:
         chat.rooms[room.id] = replace(room, updated_at=now, message_count=count)
         chat.used[day] = chat.used.get(day, 0) + 1
         chat.units[reply.id] = now.date()
-        chat.jobs.add(NewJob(id=JobId(reply.id), kind="reply", lane=room.id, request_id=request_id))
+        chat.jobs.add(NewJob(id=JobId(reply.id), kind=REPLY_JOB, lane=room.id, request_id=request_id))
         sent = Sent(message=said, reply=reply, limit=limit, used=chat.used[day], stopped=stoppable)
         chat.keys.keep(author, once, replace(sent, stopped=()), now)
         return sent

@@ -16,6 +16,7 @@ from adapters.persistence.once import first_outcome, take_key
 from adapters.persistence.tables import PLAN
 from gemini_core.model.chat import Message, Role, Sent, Status, day_used_up, no_message, no_room, under_way
 from gemini_core.model.ids import ChatroomId, MessageId, UserId, unix_ms
+from gemini_core.model.replies import REPLY_JOB
 from gemini_core.model.requests import Once, key_reused
 
 LOCK_ROOM = text(
@@ -58,8 +59,10 @@ STORE = text(
     """
 ).bindparams(bindparam("files", type_=JSONB(none_as_null=True)))
 PROMISE = text(
-    "INSERT INTO jobs (id, kind, args, lane, request_id, due_at) VALUES (:id, 'reply', '{}', :room, :request_id, now())"
-)
+    """
+    INSERT INTO jobs (id, kind, args, lane, request_id, due_at) VALUES (:id, :kind, '{}', :room, :request_id, now())
+    """
+).bindparams(kind=REPLY_JOB)
 TOUCH = text(
     """
     UPDATE chatrooms SET last_message_ms = :ms, message_count = message_count + :more, updated_at = :now

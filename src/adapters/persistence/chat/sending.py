@@ -18,6 +18,7 @@ from gemini_core.errors import LimitReached, NotFound
 from gemini_core.model.attachments import Attachment
 from gemini_core.model.chat import Message, Role, Sent, Status, day_used_up, no_room
 from gemini_core.model.ids import ChatroomId, MessageId, UserId, random_bits, unix_ms
+from gemini_core.model.replies import REPLY_JOB
 from gemini_core.model.requests import KEY_LIVES, Once
 
 # Messages that are accepted together at the most.
@@ -71,7 +72,7 @@ SEND_SQL = """
         SELECT room, reply, author, 'model', 'pending', '', now, NULL, NULL, said, day FROM accepted
     ), promised AS (
         INSERT INTO jobs (id, kind, args, lane, request_id, due_at)
-        SELECT reply, 'reply', '{{}}', room, request_id, now() FROM accepted
+        SELECT reply, '{kind}', '{{}}', room, request_id, now() FROM accepted
     ), taken AS (
         INSERT INTO idempotency_keys AS held (user_id, key, fingerprint, outcome, created_at)
         SELECT author, key, fingerprint, jsonb_build_object('said', said, 'reply', reply, 'at', now, 'limit', allowed,
@@ -85,9 +86,9 @@ SEND_SQL = """
     SELECT room.author, room.room, room.allowed, used, said, reply
     FROM room LEFT JOIN accepted ON accepted.author = room.author
 """
-SEND = text(SEND_SQL.format(plan=PLAN.replace(":now", "now"), or_not=""))
+SEND = text(SEND_SQL.format(kind=REPLY_JOB, plan=PLAN.replace(":now", "now"), or_not=""))
 # As a crowd does it: rooms that somebody else has at this moment are left out.
-SEND_FREE = text(SEND_SQL.format(plan=PLAN.replace(":now", "now"), or_not="SKIP LOCKED"))
+SEND_FREE = text(SEND_SQL.format(kind=REPLY_JOB, plan=PLAN.replace(":now", "now"), or_not="SKIP LOCKED"))
 # Not null, as the outcome of a key must be; and a foreign key.
 KEY_IS_TAKEN, AUTHOR_IS_GONE = "23502", "23503"
 USED = text("SELECT used FROM daily_usage WHERE user_id = :user_id AND day = :day")

@@ -113,7 +113,7 @@ def fingerprint(files: Sequence[File]) -> list[list[str]]:
     return [[file.media_type, hashlib.sha256(file.data).hexdigest()] for file in files]
 
 
-def drop_files(owner: UserId, room: ChatroomId, now: datetime, request_id: str) -> NewJob:
+def drop_files_job(owner: UserId, room: ChatroomId, now: datetime, request_id: str) -> NewJob:
     """The promise that a room's files go with it."""
     args = {"owner": str(owner), "room": str(room)}
     return NewJob(id=JobId(uuid7(now)), kind=DROP_FILES, args=args, request_id=request_id)

@@ -12,7 +12,7 @@ from gemini_core.model.requests import Once, Page
 from gemini_core.ports.chat import MessageRepo, RoomListCache, RoomRepo, UsageRepo
 from gemini_core.ports.clock import Clock
 from gemini_core.ports.jobs import JobQueue
-from gemini_core.use_cases.chat.attachments import drop_files
+from gemini_core.use_cases.chat.attachments import drop_files_job
 from gemini_core.use_cases.chat.rules import checked, page_of
 
 MAX_TITLE = 200
@@ -132,7 +132,7 @@ class DeleteRoom:
 
     def __call__(self, owner: UserId, room: ChatroomId, *, request_id: str = "") -> None:
         """Raises `NotFound`, `Unavailable`."""
-        files = drop_files(owner, room, self.clock.now(), request_id)
+        files = drop_files_job(owner, room, self.clock.now(), request_id)
         with self.cache.changing(owner):
             self.rooms.delete(owner, room, then=[files])
         self.queue.nudge(files.id)

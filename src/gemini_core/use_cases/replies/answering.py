@@ -8,7 +8,7 @@ from functools import partial
 
 from gemini_core.model.billing.plans import Plan, Plans
 from gemini_core.model.chat import ReplyError, Status, Usage
-from gemini_core.model.context import due_for_summary, prompt_for
+from gemini_core.model.context import BYTES_PER_TOKEN, MOST_TURNS, due_for_summary, prompt_for
 from gemini_core.model.events import NOBODY, Audience, reply_ended
 from gemini_core.model.ids import JobId, MessageId, UserId
 from gemini_core.model.jobs import Backoff, Lease, NewJob
@@ -22,9 +22,6 @@ from gemini_core.use_cases.jobs import Stop
 from gemini_core.use_cases.replies.metering import MeteredModel
 
 log = logging.getLogger(__name__)
-# More turns than this are never told.
-MOST_TURNS = 400
-BYTES_PER_TOKEN = 4
 BROKEN_OFF = ReplyError("unreachable", "The model broke off before it had answered. Please try again.", retryable=True)
 BROKEN = ReplyError("internal", "Something went wrong on our side. Please try again.", retryable=True)
 
