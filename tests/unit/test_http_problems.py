@@ -88,6 +88,11 @@ def test_401_challenges_for_a_bearer_token() -> None:
     assert answer_to(Unauthenticated("Who?")).headers["www-authenticate"] == 'Bearer error="invalid_token"'
 
 
+@pytest.mark.parametrize("code", ["invalid-credentials", "invalid-reset-token"])
+def test_401_for_what_is_in_the_body_does_not_blame_the_token(code: str) -> None:
+    assert answer_to(Unauthenticated("No.", code=code)).headers["www-authenticate"] == "Bearer"
+
+
 def test_402_tells_the_limit_and_the_way_out() -> None:
     resets_at = house.NOON + timedelta(hours=12)
     answer = answer_to(LimitReached("Enough for today.", limit=5, used=5, resets_at=resets_at))

@@ -63,7 +63,10 @@ KINDS: Final[Mapping[str, Kind]] = {
         "Ask for a new one.",
     ),
     "invalid-credentials": Kind(
-        401, "Wrong number or password", "The number and the password do not fit together. Which is wrong is not told."
+        401,
+        "The password is not right here",
+        "Where a code was asked for, the number and the password do not fit together; which is wrong is not told. "
+        "Where a new password was to be set, the current one is wrong. Another access token does not help.",
     ),
     "already-subscribed": Kind(
         409, "Already subscribed", "There is a running subscription. It can be managed through the portal."

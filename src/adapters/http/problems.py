@@ -33,7 +33,10 @@ _BY_STATUS: Final[Mapping[int, str]] = {
     415: "unsupported-media-type",
 }
 
-_CHALLENGE: Final = 'Bearer error="invalid_token"'
+# Every 401 says how to sign in (RFC 9110); only one for want of a good access token says that this was why (RFC 6750),
+# so that nobody renews a good one and sends a wrong password again.
+_CHALLENGE: Final = "Bearer"
+_SIGNED_OUT: Final = 'Bearer error="invalid_token"'
 
 
 class FieldProblem(Struct):
@@ -87,7 +90,8 @@ class Answers:
             case Invalid():
                 problem.errors = [FieldProblem(error.field, error.message, error.code) for error in failure.errors]
             case Unauthenticated():
-                resp.set_header("WWW-Authenticate", _CHALLENGE)
+                signed_out = code == Unauthenticated.code
+                resp.set_header("WWW-Authenticate", _SIGNED_OUT if signed_out else _CHALLENGE)
             case LimitReached():
                 problem.limit, problem.used, problem.resets_at = failure.limit, failure.used, failure.resets_at
                 problem.upgrade_url = self._upgrade_url
