@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as some
 from tests.integration.account_house import NUMBER, Api, StandingClock, house
 
+from adapters.argon2.hasher import Argon2Hasher
 from adapters.local.valkey import Valkey
 from adapters.wiring.container import Container
+from gemini_core.errors import Unavailable
+from gemini_core.model.accounts.people import Client
 from gemini_core.model.jobs import JobState
 
 OTHER = "+14155552672"
@@ -116,6 +120,23 @@ def test_wrong_passwords_run_out(api: Api) -> None:
     answers = [api.post("/auth/send-otp/", body, ip="198.51.100.2") for _ in range(6)]
     assert [answer.status_code for answer in answers] == [401] * 5 + [429]
     assert int(answers[5].headers["retry-after"]) <= 900
+
+
+def test_a_password_that_nobody_came_to_compare_costs_no_try_and_no_code(at_home: House) -> None:
+    api, parts = at_home
+    welcome = api.sign_up(password=PASSWORD)
+    core, here, there = parts.core(), Client("192.0.2.1", "192.0.2.1"), Client("198.51.100.2", "198.51.100.2")
+    full = Argon2Hasher(at_once=1, waiting=-1)
+    send = replace(core.send_code, check=replace(core.send_code.check, hasher=full))
+    change = replace(core.change_password, replace=replace(core.change_password.replace, hasher=full))
+    for _ in range(6):
+        with pytest.raises(Unavailable):
+            send(there, NUMBER, password=PASSWORD)
+        with pytest.raises(Unavailable):
+            change(core.authenticate(welcome["access"]), here, "another horse", PASSWORD)
+    assert api.sign_in(password=PASSWORD, ip=there.ip)["user"]["mobile_number"] == NUMBER
+    body = {"new_password": "another horse", "current_password": PASSWORD}
+    assert api.post("/auth/change-password/", body, token=welcome["access"]).status_code == 204
 
 
 def test_a_sign_up_for_a_number_that_has_an_account_changes_nothing_and_looks_the_same(api: Api) -> None:

@@ -277,5 +277,5 @@ def test_a_line_is_trimmed_and_holds_no_control_characters() -> None:
 
 def test_the_policy_holds_the_promised_numbers() -> None:
     policy = AccountPolicy()
-    assert (policy.attempts, policy.sends, policy.sessions) == (5, 3, 20)
+    assert (policy.attempts, policy.sends_per_challenge, policy.sessions) == (5, 3, 20)
     assert (policy.code_lives, policy.code_ceiling) == (timedelta(minutes=5), timedelta(minutes=10))

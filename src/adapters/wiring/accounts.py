@@ -54,7 +54,7 @@ def account_rules(settings: Settings) -> AccountRules:
             code_lives=timedelta(seconds=settings.otp_ttl),
             attempts=settings.otp_attempts,
             resend_after=timedelta(seconds=settings.otp_resend_after),
-            sends=settings.otp_sends_per_challenge,
+            sends_per_challenge=settings.otp_sends_per_challenge,
             access_lives=timedelta(seconds=settings.access_ttl),
             refresh_grace=timedelta(seconds=settings.refresh_grace),
             session_idle=timedelta(days=settings.session_idle_days),

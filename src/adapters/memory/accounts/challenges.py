@@ -23,8 +23,6 @@ from gemini_core.model.accounts.people import MobileNumber, Profile, Signup, Use
 from gemini_core.model.accounts.sessions import Session
 from gemini_core.model.limits import DAY
 
-SUSPECT_DIGITS, SUSPECT_ATTEMPTS = 8, 3
-
 
 @dataclass(frozen=True, slots=True)
 class MemoryChallenges:
@@ -65,12 +63,12 @@ class MemoryChallenges:
     def _fresh(self, wanted: NewChallenge) -> tuple[Challenge, tuple[str, Purpose, str]]:
         """A challenge as it would begin, and its place."""
         accounts, number, network = self.accounts, wanted.mobile_number, wanted.client.network
+        policy = accounts.policy
         account = accounts.account(number)
         offered = accounts.offered(number, network, wanted.signup_id, wanted.now)
         phone = accounts.phones.get(number, Phone())
-        paused = phone.failures >= accounts.policy.most_failures and not accounts.is_known_at(number, network)
-        suspect = phone.is_suspect(accounts.policy, wanted.now)
-        attempts = accounts.policy.attempts
+        paused = phone.failures >= policy.most_failures and not accounts.is_known_at(number, network)
+        suspect = phone.is_suspect(policy, wanted.now)
         fresh = Challenge(
             id=wanted.id,
             purpose=wanted.purpose,
@@ -79,8 +77,8 @@ class MemoryChallenges:
             signup_id=offered.id if offered else None,
             version=account.credential_version if account else 0,
             deliver=not wanted.withheld and not paused and self._may_have_one(wanted, account, offered),
-            digits=SUSPECT_DIGITS if suspect else 6,
-            max_attempts=min(SUSPECT_ATTEMPTS, attempts) if suspect else attempts,
+            digits=policy.suspect_digits if suspect else policy.digits,
+            max_attempts=min(policy.suspect_attempts, policy.attempts) if suspect else policy.attempts,
             reservation=wanted.reservation,
             asked_at=wanted.now,
         )
@@ -106,7 +104,7 @@ class MemoryChallenges:
     def _not_before(self, earlier: Challenge, now: datetime) -> datetime | None:
         """When another code may be asked for; None for now."""
         policy = self.accounts.policy
-        exhausted = earlier.sends >= policy.sends or earlier.attempts >= earlier.max_attempts
+        exhausted = earlier.sends >= policy.sends_per_challenge or earlier.attempts >= earlier.max_attempts
         due = earlier.asked_at + (policy.code_ceiling if exhausted else policy.resend_after)
         return due if exhausted or due > now else None
 

@@ -42,7 +42,8 @@ OPEN_CHALLENGE = text(
         INSERT INTO challenges AS c (mobile_number, purpose, requester, id, network, signup_id, credential_version,
             deliver, digits, max_attempts, attempts, sends, made, reservation, asked_at)
         SELECT :number, :purpose, requester, :id, :network, signup_id, credential_version, deliver,
-            CASE WHEN attacked THEN 8 ELSE 6 END, CASE WHEN attacked THEN least(3, :attempts) ELSE :attempts END,
+            CASE WHEN attacked THEN :suspect_digits ELSE :digits END,
+            CASE WHEN attacked THEN least(:suspect_attempts, :attempts) ELSE :attempts END,
             0, 1, 0, :reservation, :now
         FROM wanted
         ON CONFLICT (mobile_number, purpose, requester) DO UPDATE SET
@@ -93,8 +94,11 @@ def open_challenge(engine: Engine, policy: AccountPolicy, wanted: NewChallenge) 
         "reservation": wanted.reservation,
         "job": wanted.job,
         "request_id": wanted.request_id,
+        "digits": policy.digits,
+        "suspect_digits": policy.suspect_digits,
         "attempts": policy.attempts,
-        "sends": policy.sends,
+        "suspect_attempts": policy.suspect_attempts,
+        "sends": policy.sends_per_challenge,
         "most_failures": policy.most_failures,
         "suspicious_failures": policy.suspicious_failures,
         "now": now,

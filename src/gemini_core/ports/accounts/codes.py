@@ -24,7 +24,7 @@ class Challenges(Protocol):
         """A challenge for this number, purpose and requester, with the promise to make its code.
 
         The requester is the sign-up, or else the network. While their challenge is open, asking again is a resend of
-        it: attempts go on counting, the earlier code is void, and it may be done `policy.sends` times,
+        it: attempts go on counting, the earlier code is void, and there are `policy.sends_per_challenge` codes at most,
         `policy.resend_after` apart. A number nobody knows gets the same, as a decoy.
         """
         ...

@@ -26,6 +26,9 @@ from gemini_core.use_cases.accounts.rules import AccountRules, rate_limited, ser
 
 log = logging.getLogger(__name__)
 
+# The rule of how often a password may be tried.
+TRIES = "password"
+
 
 @dataclass(frozen=True, slots=True)
 class CodeSent:
@@ -45,20 +48,22 @@ class CheckPassword:
     hasher: PasswordHasher
     audit: AuditLog
 
-    def __call__(
-        self, client: Client, number: MobileNumber, signup: SignupId | None, password: str, *, now: datetime
-    ) -> Credentials | None:
-        """The credentials it fits, or None. Raises `Unavailable`."""
-        kept = self.passwords.of_number(number.e164, client, signup, now=now)
+    def __call__(self, wanted: NewChallenge, password: str) -> Credentials | None:
+        """The credentials it fits, or None. Raises `Unavailable`, never once it was found to be wrong."""
+        kept = self.passwords.of_number(wanted.mobile_number, wanted.client, wanted.signup_id, now=wanted.now)
         text = normalize("NFC", password)
         if not self.hasher.matches(kept.password_hash if kept else None, text):
-            note = AuditEvent(event="password.wrong", at=now, number=masked(number.e164), ip=client.ip)
-            self.audit.note(note)
             return None
         assert kept is not None
         if kept.user_id and self.hasher.is_weak(kept.password_hash):
             self.passwords.rehash(kept, self.hasher.hash(text))
         return kept
+
+    def refusal(self, wanted: NewChallenge) -> Unauthenticated:
+        """The failure for one that fits nothing, noted. Raises `Unavailable`."""
+        number, ip = masked(wanted.mobile_number), wanted.client.ip
+        self.audit.note(AuditEvent(event="password.wrong", at=wanted.now, number=number, ip=ip))
+        return Unauthenticated("The number and the password do not fit together.", code="invalid-credentials")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,13 +95,13 @@ class DeliverCode:
         number = self.contacts.number(delivery.mobile_number)
         taken = self.rules.sends.demand(self.rules.ring, number, delivery.network, delivery.reservation)
         if not codes:
-            self._give_back(replace(taken, own=()))
+            give_back(self.limits, replace(taken, own=()))
             return None
         outcome = self._send(number.e164, codes[0])
         # The code's time begins when it is on its way, however long the sender took.
         self.challenges.delivered(delivery, outcome, now=self.clock.now())
         if outcome is Outcome.FAILED:
-            self._give_back(taken)
+            give_back(self.limits, taken)
             return None
         return codes[0]
 
@@ -106,10 +111,6 @@ class DeliverCode:
         except SendFailed as failure:
             return Outcome.UNCERTAIN if failure.uncertain else Outcome.FAILED
         return Outcome.SENT
-
-    def _give_back(self, taken: Take) -> None:
-        with suppress(Unavailable):
-            self.limits.give_back(taken)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,54 +143,74 @@ class SendCode:
         """Raises `Invalid`, `RateLimited`, `Unauthenticated` (`invalid-credentials`), `Unavailable`."""
         now, policy = self.clock.now(), self.rules.policy
         number = served(self.contacts.number(mobile_number), self.rules)
-        demand = self.rules.sends.demand(self.rules.ring, number, client.network, token_hex(16))
-        tries = () if password is None else (self._tries(number, client),)
-        taken = self.limits.take(replace(demand, own=demand.own + tries), now=now)
-        if taken.refused:
-            raise rate_limited(taken.refused)
-        capped = taken.withheld == self.rules.sends.in_all.name
-        if capped:
-            log.error("no codes leave: the cap on a day's codes is reached", extra={"cap": self.rules.sends.per_day})
-        if capped or not self.rules.sends.sending:
-            self.limits.give_back(demand)
-            raise Unavailable("No codes can be sent right now.", retry_after=600, code="temporary-reduced-capacity")
-        signup = None if signup_id is None else SignupId(signup_id)
-        proven: Credentials | None = None
-        if password is not None:
-            proven = self.check(client, number, signup, password, now=now)
-            if proven is None:
-                self.limits.give_back(demand)
-                raise Unauthenticated("The number and the password do not fit together.", code="invalid-credentials")
+        demand = self._demand(number, client, with_password=password is not None)
+        withheld = self._admitted(demand, now)
         wanted = NewChallenge(
             id=ChallengeId(new_challenge_id(self.rules.ring, self.purpose.byte)),
             purpose=self.purpose,
             mobile_number=number.e164,
             client=client,
-            signup_id=signup,
-            proven=proven,
-            withheld=taken.withheld is not None,
+            signup_id=None if signup_id is None else SignupId(signup_id),
+            proven=None,
+            withheld=withheld,
             reservation=demand.token,
             job=None if self.at_once else JobId(uuid7(now)),
             request_id=request_id,
             now=now,
         )
-        opened = self.challenges.open(wanted)
-        if isinstance(opened, TooSoon):
-            self.limits.give_back(demand)
-            raise self._too_soon(opened)
-        code = None
-        if self.at_once:
-            code = self.at_once(opened.id)
-        elif wanted.job:
+        if password is not None:
+            wanted = replace(wanted, proven=self._proven(wanted, password, demand))
+        challenge = self._opened(wanted, demand)
+        code = self.at_once(challenge) if self.at_once else None
+        if wanted.job:
             self.queue.nudge(wanted.job)
         return CodeSent(
-            opened.id, int(policy.code_lives.total_seconds()), int(policy.resend_after.total_seconds()), code
+            challenge, int(policy.code_lives.total_seconds()), int(policy.resend_after.total_seconds()), code
         )
 
-    def _tries(self, number: MobileNumber, client: Client) -> Rule:
+    def _demand(self, number: MobileNumber, client: Client, *, with_password: bool) -> Take:
+        """What it takes of the limits: a password's try, too, so that it is counted before it is compared."""
         policy, ring = self.rules.policy, self.rules.ring
+        demand = self.rules.sends.demand(ring, number, client.network, token_hex(16))
+        if not with_password:
+            return demand
         key = f"password:{ring.blind(number.e164)}@{ring.blind(client.network)}"
-        return Rule("password", key, policy.password_tries, policy.password_window)
+        tries = Rule(TRIES, key, policy.password_tries, policy.password_window)
+        return replace(demand, own=(*demand.own, tries))
+
+    def _admitted(self, demand: Take, now: datetime) -> bool:
+        """Within the limits; True if it is withheld for those that others share."""
+        sends = self.rules.sends
+        taken = self.limits.take(demand, now=now)
+        if taken.refused:
+            raise rate_limited(taken.refused)
+        capped = taken.withheld == sends.in_all.name
+        if capped:
+            log.error("no codes leave: the cap on a day's codes is reached", extra={"cap": sends.per_day})
+        if capped or not sends.sending:
+            give_back(self.limits, demand)
+            raise Unavailable("No codes can be sent right now.", retry_after=600, code="temporary-reduced-capacity")
+        return taken.withheld is not None
+
+    def _proven(self, wanted: NewChallenge, password: str, taken: Take) -> Credentials:
+        """The credentials that the password fits. If it fits none, its try stays counted, and nothing else does."""
+        try:
+            proven = self.check(wanted, password)
+        except Unavailable:  # nobody has learned anything of it
+            give_back(self.limits, taken)
+            raise
+        if proven is None:
+            give_back(self.limits, replace(taken, own=tuple(rule for rule in taken.own if rule.name != TRIES)))
+            raise self.check.refusal(wanted)
+        return proven
+
+    def _opened(self, wanted: NewChallenge, taken: Take) -> ChallengeId:
+        """The challenge. What was taken stays so if nobody knows whether it was opened."""
+        opened = self.challenges.open(wanted)
+        if isinstance(opened, TooSoon):
+            give_back(self.limits, taken)
+            raise self._too_soon(opened)
+        return opened.id
 
     def _too_soon(self, opened: TooSoon) -> RateLimited:
         policy = self.rules.policy
@@ -200,6 +221,12 @@ class SendCode:
             window=int(policy.resend_after.total_seconds()),
             policy="resend",
         )
+
+
+def give_back(limits: Limits, taken: Take) -> None:
+    """Undo it; where the store is away it lapses with its window."""
+    with suppress(Unavailable):
+        limits.give_back(taken)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -77,12 +77,17 @@ class ChangePassword:
         self.replace(caller, user, new_password, client, request_id, now)
 
     def _check(self, caller: Caller, client: Client, password_hash: str, password: str, now: datetime) -> None:
-        """Counted before it is compared, and given back if it was right."""
+        """Counted before it is compared, and given back unless it was wrong."""
         policy = self.rules.policy
         rule = Rule("password", f"password:{caller.user_id}", policy.password_tries, policy.password_window)
         tried = Take(token=token_hex(8), own=(rule,))
         self.replace.gate.admit(tried, now=now)
-        if not self.replace.hasher.matches(password_hash, normalize("NFC", password)):
+        try:
+            right = self.replace.hasher.matches(password_hash, normalize("NFC", password))
+        except Unavailable:
+            self.replace.gate.give_back(tried)
+            raise
+        if not right:
             self.audit.note(
                 AuditEvent(
                     event="password.wrong",
