@@ -1,7 +1,8 @@
 """Replies that do not go as planned: the model breaks, or is stopped; on memory and on PostgreSQL."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import pytest
 from tests.contracts.chat_worlds import LIMITS, NOW, ChatWorld, memory_world, postgres_world
@@ -11,10 +12,11 @@ from adapters.memory.queue import MemoryQueue
 from adapters.memory.store import SystemClock
 from gemini_core.errors import NotFound
 from gemini_core.model.chat import ReplyError, Sent, Status, Usage
-from gemini_core.model.ids import JobId
+from gemini_core.model.ids import JobId, MessageId
 from gemini_core.model.jobs import Backoff, Lease
-from gemini_core.model.replies import ModelFailure, Piece, Prompt, Timeouts
+from gemini_core.model.replies import FeedEvent, ModelFailure, Piece, Prompt, Timeouts
 from gemini_core.use_cases.jobs import HeldLeases, KeepPromise, Stop
+from gemini_core.use_cases.replies.answering import AnswerMessage
 
 TRIES = 3
 
@@ -123,7 +125,7 @@ def test_a_model_that_fails_when_nobody_wants_its_reply_any_more_is_not_asked_ag
     author, stop = world.user(), Stop()
     room = world.room(author)
     sent = send(world, author, room.id)
-    assert world.answering(Overloaded(stop.set, said)).work(claimed(world, sent), stop) == []
+    assert not world.answering(Overloaded(stop.set, said)).work(claimed(world, sent), stop)
     reply = world.messages.show(author, room.id, sent.reply.id)
     assert (reply.status, reply.content, reply.usage) == (Status.CANCELLED, said, Usage(7, 3))
     assert used(world, author) == units
@@ -144,3 +146,35 @@ def test_a_model_that_ends_unasked_and_without_a_reason_has_failed_and_is_asked_
     job = world.jobs.show(JobId(sent.reply.id))
     assert (job.failures, job.error) == (1, "unreachable")
     assert world.messages.show(author, room.id, sent.reply.id).status is Status.GENERATING
+
+
+def log_of(answering: AnswerMessage, reply: MessageId) -> Sequence[FeedEvent]:
+    return next(iter(answering.feed.follow(reply, patience=0)))
+
+
+def test_whoever_follows_a_reply_is_told_when_its_room_is_gone(world: ChatWorld) -> None:
+    author, stop = world.user(), Stop()
+    room = world.room(author)
+    sent = send(world, author, room.id)
+
+    def deleted() -> None:
+        world.rooms.delete(author, room.id)
+        stop.set()
+
+    answering = world.answering(Overloaded(deleted))
+    assert answering.work(claimed(world, sent), stop) == ()
+    assert [event.end for event in log_of(answering, sent.reply.id)] == [False, True]
+
+
+def test_whoever_follows_a_reply_that_another_worker_took_over_goes_on_following(world: ChatWorld) -> None:
+    author, stop = world.user(), Stop()
+    room = world.room(author)
+    sent = send(world, author, room.id)
+
+    def taken_over() -> None:
+        claimed(world, sent)
+        stop.set()
+
+    answering = world.answering(Overloaded(taken_over))
+    assert answering.work(claim(world, sent, timedelta(0)), stop) == ()
+    assert [event.end for event in log_of(answering, sent.reply.id)] == [False]

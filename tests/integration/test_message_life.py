@@ -374,7 +374,9 @@ def test_a_room_deleted_in_mid_reply_stops_the_model_and_leaves_nothing(house: H
     events = user.events(reply)
     next(events)
     assert user.call("DELETE", f"/chatroom/{room}/").status_code == 204
+    began = time.monotonic()
     list(events)
+    assert time.monotonic() - began < 3, "the stream ends when the worker has stopped"
     hung_up = house.site.gemini.wait(lambda records: any(r.text == text and r.hung_up for r in records))
     assert sum(record.text == text for record in hung_up) == 1
     assert user.call("GET", f"/chatroom/{room}/message/{reply['id']}/").status_code == 404

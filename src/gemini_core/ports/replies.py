@@ -60,7 +60,7 @@ class ReplyFeed(Protocol):
         ...
 
     def end(self, reply: MessageId) -> None:
-        """The reply is final in the store; followers look there. Never raises."""
+        """The reply is final in the store, or gone from it; followers look there. Never raises."""
         ...
 
     def follow(self, reply: MessageId, *, patience: float) -> Iterator[Sequence[FeedEvent]]:

@@ -185,12 +185,12 @@ class AnswerMessage:
         return self.audience.promises(reply_ended(user, lease, answer, self.clock.now()), lease.request_id)
 
     def _told(self, lease: Lease, nudge: Sequence[JobId] | None) -> Sequence[JobId]:
-        """Followers look at the store from now on."""
+        """Followers look at the store from now on, unless another worker makes the reply."""
         if nudge is None:
             log.info("lease lost, nothing stored", extra={"reply_id": str(lease.id)})
-            return ()
-        self.feed.end(MessageId(lease.id))
-        return nudge
+        if nudge is not None or self.replies.owner(lease) is None:
+            self.feed.end(MessageId(lease.id))
+        return nudge or ()
 
 
 def _complete(draft: _Draft) -> Answer:
