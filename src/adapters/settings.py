@@ -113,12 +113,22 @@ class Settings:
     otp_sends_per_challenge: int = variable(3, whole(1, 10), "codes for one sign-in")
     otp_sends_per_phone_hour: int = variable(3, whole(1, 100), "codes to a number in an hour")
     otp_sends_per_phone_day: int = variable(10, whole(1, 1_000), "codes to a number in a day")
-    otp_sends_per_ip_hour: int = variable(20, whole(1, 100_000), "codes asked for from an address in an hour")
-    otp_sends_per_prefix_hour: int = variable(30, whole(1, 100_000), "codes to neighbouring numbers in an hour")
-    otp_sends_per_day: int = variable(10_000, whole(0, 100_000_000), "codes in a day in all: what it may cost")
+    otp_sends_per_ip_hour: int = variable(
+        20, whole(1, 100_000), "codes asked for from an address in an hour; development: 100000"
+    )
+    otp_sends_per_prefix_hour: int = variable(
+        30, whole(1, 100_000), "codes to neighbouring numbers in an hour; development: 100000"
+    )
+    otp_sends_per_day: int = variable(
+        10_000, whole(0, 100_000_000), "codes in a day in all: what it may cost; development: 100000"
+    )
     otp_sending: bool = variable(default=True, parse=values.yes_or_no, meaning="no: no code leaves, whatever happens")
-    otp_budgets: str = variable("record", one_of("record", "obey"), "obey: few unproven codes per country and address")
-    calls_per_minute: int = variable(3_000, whole(1, 10_000_000), "calls of a user, or of an address, in a minute")
+    otp_budgets: str = variable(
+        "record", one_of("record", "obey"), "obey: few unproven codes per country and address; development only records"
+    )
+    calls_per_minute: int = variable(
+        3_000, whole(1, 10_000_000), "calls of a user, or of an address, in a minute; development: 100000"
+    )
     access_ttl: int = variable(600, whole(60, 3600), "seconds an access token is valid")
     refresh_grace: int = variable(30, whole(0, 300), "seconds a spent refresh token gives the same pair again")
     session_idle_days: int = variable(14, whole(1, 90), "days after which an unused session ends")

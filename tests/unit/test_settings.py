@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.settings import STAND_INS, Settings, SettingsError, described, environment
+from adapters.settings import PER_ADDRESS, STAND_INS, Settings, SettingsError, described, environment
 
 PRODUCTION = {
     "APP_ENV": "production",
@@ -247,6 +247,13 @@ def test_plans_come_from_a_file_and_keep_what_it_leaves_out() -> None:
 def test_a_wrong_plan_is_named(written: str, told: str) -> None:
     Path("plans.toml").write_text(written)
     assert told in refusal({"PLANS": "plans.toml"})
+
+
+def test_the_example_says_what_is_another_number_in_development() -> None:
+    meanings = {name: meaning for name, _, meaning in described()}
+    here = Settings.load({"SECRET_KEY": "s" * 40})
+    for name in PER_ADDRESS:
+        assert meanings[name.upper()].endswith(f"; development: {getattr(here, name)}")
 
 
 def test_the_example_lists_every_variable_with_its_default() -> None:

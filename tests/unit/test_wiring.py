@@ -103,6 +103,14 @@ def test_the_start_says_that_webhooks_are_refused_without_a_secret_and_they_are(
     assert refused.value.code == "webhooks-not-configured"
 
 
+def test_the_start_says_that_budgets_are_not_obeyed_in_development(tmp_path: Path) -> None:
+    with capture_logs() as said:
+        core = Container(settings=Settings.load(SERVERS | {"DATA_DIR": str(tmp_path), "OTP_BUDGETS": "obey"})).core()
+    assert core.send_code.rules.sends.budgets_record_only
+    told = [line["event"] for line in said if "OTP_BUDGETS" in line["event"]]
+    assert told == ["OTP_BUDGETS=obey is not obeyed in development: full budgets are only recorded."]
+
+
 def test_a_part_is_made_once(tmp_path: Path) -> None:
     container = Container(settings=Settings.load(SERVERS | {"DATA_DIR": str(tmp_path)}))
     assert container.core() is container.core()

@@ -3,6 +3,8 @@
 from datetime import timedelta
 from urllib.parse import urlsplit
 
+import structlog
+
 from adapters.argon2.common import common_passwords
 from adapters.argon2.hasher import Argon2Hasher
 from adapters.breaches.pwned import PwnedPasswords
@@ -38,31 +40,41 @@ from gemini_core.use_cases.accounts.rules import AccountRules
 
 EVERY_COUNTRY = "*"
 
+log = structlog.get_logger()
+
 
 def seals(settings: Settings) -> SealRing:
     """All secrets of this installation, derived from its roots."""
     return SealRing(*settings.secret_key)
 
 
+def account_policy(settings: Settings) -> AccountPolicy:
+    """The numbers behind what sign-in promises here."""
+    return AccountPolicy(
+        domain=urlsplit(settings.public_url).hostname or "localhost",
+        code_lives=timedelta(seconds=settings.otp_ttl),
+        attempts=settings.otp_attempts,
+        resend_after=timedelta(seconds=settings.otp_resend_after),
+        sends_per_challenge=settings.otp_sends_per_challenge,
+        access_lives=timedelta(seconds=settings.access_ttl),
+        refresh_grace=timedelta(seconds=settings.refresh_grace),
+        session_idle=timedelta(days=settings.session_idle_days),
+        session_lives=timedelta(days=settings.session_days),
+        sessions=settings.sessions_per_user,
+        password_tries=settings.password_tries,
+        calls_per_minute=settings.calls_per_minute,
+    )
+
+
 def account_rules(settings: Settings) -> AccountRules:
     """What sign-in promises here."""
+    obeyed = settings.otp_budgets == "obey"
+    if obeyed and not settings.in_production:
+        log.warning("OTP_BUDGETS=obey is not obeyed in development: full budgets are only recorded.")
     return AccountRules(
         ring=seals(settings),
         passwords=PasswordPolicy(common_passwords()),
-        policy=AccountPolicy(
-            domain=urlsplit(settings.public_url).hostname or "localhost",
-            code_lives=timedelta(seconds=settings.otp_ttl),
-            attempts=settings.otp_attempts,
-            resend_after=timedelta(seconds=settings.otp_resend_after),
-            sends_per_challenge=settings.otp_sends_per_challenge,
-            access_lives=timedelta(seconds=settings.access_ttl),
-            refresh_grace=timedelta(seconds=settings.refresh_grace),
-            session_idle=timedelta(days=settings.session_idle_days),
-            session_lives=timedelta(days=settings.session_days),
-            sessions=settings.sessions_per_user,
-            password_tries=settings.password_tries,
-            calls_per_minute=settings.calls_per_minute,
-        ),
+        policy=account_policy(settings),
         sends=SendLimits(
             per_phone_hour=settings.otp_sends_per_phone_hour,
             per_phone_day=settings.otp_sends_per_phone_day,
@@ -71,7 +83,7 @@ def account_rules(settings: Settings) -> AccountRules:
             per_day=settings.otp_sends_per_day,
             sending=settings.otp_sending,
             countries=None if EVERY_COUNTRY in settings.sms_countries else frozenset(settings.sms_countries),
-            budgets_record_only=settings.otp_budgets == "record" or not settings.in_production,
+            budgets_record_only=not (obeyed and settings.in_production),
         ),
     )
 
@@ -80,7 +92,7 @@ def account_ports(
     settings: Settings, engine: Engine, scripts: Scripts, attachments: AttachmentStore, clock: Clock
 ) -> AccountPorts:
     """Where accounts are kept, and who brings codes to phones."""
-    policy = account_rules(settings).policy
+    policy = account_policy(settings)
     ring = _ring(settings, engine, clock)
     inbox = LocalInbox(settings.data_dir, clock) if settings.otp_sender == "inbox" else None
     return AccountPorts(
