@@ -234,8 +234,9 @@ def test_a_subscription_to_something_else_is_not_pro(shop: Estate) -> None:
 # --- buying -----------------------------------------------------------------------------------------------------------
 
 
-def test_twenty_clicks_at_once_are_one_customer_and_one_page(shop: Estate) -> None:
+def test_twenty_clicks_at_once_are_one_customer_and_one_page_also_where_stripe_takes_its_time(shop: Estate) -> None:
     user = shop.sign_in()
+    BUYER.pull(shop.sandbox.url, "faults", kind="slow", seconds=1, count=100, calls="POST")
     answers = at_once(20, lambda number: shop.call("POST", "/subscribe/pro/", user, api=number % 2))
     assert {answer.status_code for answer in answers} == {201}
     assert len({answer.json()["checkout_url"] for answer in answers}) == 1
@@ -345,6 +346,23 @@ def test_a_hanging_stripe_is_a_503_in_time_and_slows_nothing_else(shop: Estate) 
     assert refused[0].headers["Retry-After"].isdecimal()
     BUYER.pull(shop.sandbox.url, "faults", count=0)
     assert shop.checkout(other)
+
+
+def test_looks_at_a_hanging_stripe_keep_no_reply_waiting(shop: Estate) -> None:
+    """More of them than the worker has threads."""
+    user, customers = shop.sign_in(), [f"cus_{secrets.token_hex(8)}" for _ in range(40)]
+    with psycopg.connect(shop.environ["DATABASE_URL"]) as connection:
+        known = "INSERT INTO billing_customers (user_id, customer_id, created_at) VALUES (gen_random_uuid(), %s, now())"
+        connection.cursor().executemany(known, [(customer,) for customer in customers])
+    BUYER.pull(shop.sandbox.url, "faults", kind="hang", seconds=30, count=100)
+    for customer in customers:
+        about = {"id": f"sub_{customer}", "object": "subscription", "customer": customer}
+        assert send(shop, event(about)).status_code == 200
+    room = shop.call("POST", "/chatroom/", user, json={}).json()["id"]
+    asked = monotonic()
+    sent = shop.call("POST", f"/chatroom/{room}/message/", user, json={"content": "Tea?"}).json()
+    reply = shop.call("GET", f"/chatroom/{room}/message/{sent['reply']['id']}/?wait=20", user).json()
+    assert (reply["status"], monotonic() - asked < 5) == ("complete", True)
 
 
 def test_a_sync_overtaken_by_a_cancellation_does_not_win(shop: Estate) -> None:

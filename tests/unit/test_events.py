@@ -16,7 +16,7 @@ from adapters.memory.embedded import THREADS, chat
 from adapters.memory.jobs import MemoryJobs
 from adapters.memory.queue import MemoryQueue
 from adapters.memory.store import MemoryStore
-from gemini_core.core.events import EventPorts, audience, listeners
+from gemini_core.core.events import LONGEST_REST, EventPorts, audience, listeners
 from gemini_core.errors import LimitReached
 from gemini_core.model.billing.plans import Plan, Plans
 from gemini_core.model.chat import ReplyError
@@ -26,7 +26,7 @@ from gemini_core.model.jobs import JobRecord, JobState
 from gemini_core.model.replies import ModelFailure, Piece, Prompt, Timeouts
 from gemini_core.ports.events import NotHeard
 from gemini_core.use_cases.events import PATIENCE, Hook, TellEvent
-from gemini_core.use_cases.jobs import HeldLeases, KeepPromise
+from gemini_core.use_cases.jobs import HeldLeases, KeepPromise, Seated
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 ANN = UserId(uuid7(NOON))
@@ -62,7 +62,7 @@ class Telling:
     def __init__(self, *failures: Exception, seats: int = 1) -> None:
         self.clock, self.listener, self.seats = Clock(), Listener(list(failures)), Semaphore(seats)
         self.jobs = MemoryJobs(MemoryStore(self.clock))
-        tell = TellEvent(self.jobs, self.listener, self.clock, self.seats)
+        tell = Seated(self.jobs, TellEvent(self.jobs, self.listener, self.clock), self.seats, LONGEST_REST)
         handlers = {job_kind("webhook"): tell}
         self.keep = KeepPromise(self.jobs, MemoryQueue(), HeldLeases(self.jobs), handlers, self.clock)
         (self.promise,) = Audience(("webhook",)).promises(EVENT, "r-1")

@@ -17,7 +17,7 @@ from adapters.memory.replies import MemoryFeed, MemoryReplies
 from adapters.memory.store import MemoryStore
 from adapters.runner import Runner
 from gemini_core.core.chat import ChatPorts, ChatRules, ChatVerbs, chat_chores, chat_handlers, chat_verbs
-from gemini_core.core.events import EventPorts, EventRules, OnEvent, audience, event_handlers, listeners
+from gemini_core.core.events import EventPorts, OnEvent, audience, event_handlers, listeners
 from gemini_core.core.jobs import JobPorts, JobRules, JobVerbs, job_verbs
 from gemini_core.model.billing.plans import Plans
 from gemini_core.model.ids import UserId
@@ -76,14 +76,15 @@ def chat(
     ports = _ports(MemoryChat(store, jobs, plan_of), attachments or MemoryAttachments(), llm)
     work = JobPorts(jobs=jobs, leases=jobs, ledger=jobs, queue=queue)
     rules = ChatRules(plans=plans or Plans(), default_model=model, choice=ModelChoice(scribe=scribe))
+    job_rules = JobRules(threads=THREADS)
     sinks = listeners(EventPorts(), on_event)
     told = audience(sinks)
     chatting = chat_verbs(ports, work, rules, store.clock, told)
     handlers = {
         **chat_handlers(ports, work, rules, chatting.metered_model, store.clock, told),
-        **event_handlers(sinks, work, EventRules(at_once=THREADS // 4), store.clock),
+        **event_handlers(sinks, work, job_rules, store.clock),
     }
-    working = job_verbs(work, JobRules(), handlers, store.clock, *chat_chores(chatting.metered_model))
+    working = job_verbs(work, job_rules, handlers, store.clock, *chat_chores(chatting.metered_model))
     runner = Runner(working, threads=THREADS, grace=GRACE)
     runner.open()
     queue.pass_on(runner.start)

@@ -38,7 +38,7 @@ from adapters.settings import Settings
 from adapters.wiring.accounts import account_ports, account_rules, seals
 from adapters.wiring.attachments import attachment_store
 from adapters.wiring.billing import billing_ports, offer, terms
-from adapters.wiring.events import event_ports, event_rules
+from adapters.wiring.events import event_ports
 from gemini_core.core import BillingRules, ChatPorts, ChatRules, JobPorts, JobRules, Policy, Ports, build
 from gemini_core.model.jobs import Backoff, Lease
 from gemini_core.model.replies import Timeouts
@@ -66,11 +66,11 @@ def policy(settings: Settings) -> Policy:
         ),
         billing=BillingRules(offer=offer(settings), terms=terms(settings)),
         jobs=JobRules(
+            threads=settings.worker_threads,
             lease_for=timedelta(seconds=settings.lease_seconds),
             renew_every=settings.renew_seconds,
             around=_in_the_log,
         ),
-        events=event_rules(settings),
     )
 
 

@@ -13,8 +13,11 @@ from gemini_core.core.billing import (
     end_billing,
 )
 from gemini_core.core.chat import ChatPorts, ChatRules, ChatVerbs, chat_chores, chat_handlers, chat_verbs
-from gemini_core.core.events import EventPorts, EventRules, OnEvent, audience, event_handlers, listeners
-from gemini_core.core.jobs import JobPorts, JobRules, JobVerbs, job_verbs
+from gemini_core.core.events import EventPorts, OnEvent, audience, event_handlers, listeners
+from gemini_core.core.jobs import JobPorts, JobRules, JobVerbs, job_verbs, seated
+from gemini_core.model.accounts.codes import SEND_CODE
+from gemini_core.model.accounts.people import ERASE_ACCOUNT, SEND_NOTICE
+from gemini_core.model.billing.events import EVENT_JOB, SYNC_JOB
 from gemini_core.model.ids import UserId
 from gemini_core.ports.clock import Clock
 from gemini_core.use_cases.accounts.rules import AccountRules
@@ -27,13 +30,16 @@ __all__ = [
     "ChatRules",
     "Core",
     "EventPorts",
-    "EventRules",
     "JobPorts",
     "JobRules",
     "Policy",
     "Ports",
     "build",
 ]
+
+
+# Seconds that a code, or a look at a customer, rests at the most while too many others wait for the same server.
+SOON, LATER = 5.0, 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +62,6 @@ class Policy:
     chat: ChatRules
     billing: BillingRules
     jobs: JobRules = JobRules()
-    events: EventRules = EventRules()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,8 +87,13 @@ def build(ports: Ports, policy: Policy, *, on_event: OnEvent | None = None) -> C
         **account_handlers(accounts, jobs, policy.accounts, clock, told),
         **chat_handlers(ports.chat, jobs, policy.chat, chat.metered_model, clock, told),
         **billing_handlers(ports.billing, jobs, policy.billing, clock, told),
-        **event_handlers(sinks, jobs, policy.events, clock),
+        **event_handlers(sinks, jobs, policy.jobs, clock),
     }
+    # Who is waited for outside, and may be slow: whoever sends codes, and the payment gateway.
+    senders = {kind: handlers[kind] for kind in (SEND_CODE, SEND_NOTICE)}
+    payments = {kind: handlers[kind] for kind in (SYNC_JOB, EVENT_JOB, ERASE_ACCOUNT)}
+    handlers |= seated(senders, jobs, seats=policy.jobs.many_seats, longest=SOON)
+    handlers |= seated(payments, jobs, seats=policy.jobs.few_seats, longest=LATER)
     return Core(
         clock=clock,
         **vars(account_verbs(accounts, jobs, policy.accounts, clock)),

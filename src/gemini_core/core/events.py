@@ -2,15 +2,16 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from threading import Semaphore
 
-from gemini_core.core.jobs import JobPorts
+from gemini_core.core.jobs import JobPorts, JobRules, seated
 from gemini_core.model.events import Audience, Event, job_kind
 from gemini_core.ports.clock import Clock
 from gemini_core.ports.events import EventSink
 from gemini_core.use_cases.events import Hook, TellEvent
 from gemini_core.use_cases.jobs import Handler
 
+# Seconds that an event rests at the most because too many others are being told.
+LONGEST_REST = 3_600.0
 # What a program that embeds the product wants to be called with.
 OnEvent = Callable[[Event], None]
 
@@ -20,13 +21,6 @@ class EventPorts:
     """Who listens outside of this program. Nobody: then nothing is written down for them."""
 
     webhook: EventSink | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EventRules:
-    """What the operator decides. `at_once`: threads of a worker that a listener may keep busy."""
-
-    at_once: int = 16
 
 
 def listeners(ports: EventPorts, on_event: OnEvent | None) -> Mapping[str, EventSink]:
@@ -41,7 +35,11 @@ def audience(sinks: Mapping[str, EventSink]) -> Audience:
 
 
 def event_handlers(
-    sinks: Mapping[str, EventSink], jobs: JobPorts, rules: EventRules, clock: Clock
+    sinks: Mapping[str, EventSink], jobs: JobPorts, rules: JobRules, clock: Clock
 ) -> Mapping[str, Handler]:
-    """Who keeps the promises to tell."""
-    return {job_kind(name): TellEvent(jobs.jobs, sink, clock, Semaphore(rules.at_once)) for name, sink in sinks.items()}
+    """Who keeps the promises to tell; each listener on seats of their own."""
+    told = dict[str, Handler]()
+    for name, sink in sinks.items():
+        teller = {job_kind(name): TellEvent(jobs.jobs, sink, clock)}
+        told |= seated(teller, jobs, seats=rules.few_seats, longest=LONGEST_REST)
+    return told

@@ -4,15 +4,18 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
+from threading import Semaphore
 
 from gemini_core.model.ids import JobId
 from gemini_core.model.jobs import Lease
 from gemini_core.ports.clock import Clock
 from gemini_core.ports.jobs import JobLedger, JobQueue, JobRepo, LeaseKeeper
-from gemini_core.use_cases.jobs import Handler, HeldLeases, KeepPromise, StartSchedule
+from gemini_core.use_cases.jobs import Handler, HeldLeases, KeepPromise, Seated, StartSchedule
 
 # Seconds between two looks at what nobody wants any more.
 LOOK_EVERY = 0.25
+# More threads than these nobody outside keeps busy with what can wait.
+MOST_SEATS = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,12 +44,34 @@ class Chore:
 class JobRules:
     """What the operator decides. `renew_every`: seconds, half of `lease_for` at the most.
 
-    `around` surrounds each piece of a worker's work, say with names for its log.
+    `threads`: how many jobs a worker has in hand at a time. `around` surrounds each piece of a worker's work, say with
+    names for its log.
     """
 
+    threads: int = 64
     lease_for: timedelta = timedelta(seconds=15)
     renew_every: float = 5.0
     around: Callable[[Lease], AbstractContextManager[object]] = nullcontext
+
+
+    @property
+    def few_seats(self) -> int:
+        """Threads that somebody outside may keep busy with what can wait a little, so that they delay no reply."""
+        return max(1, min(MOST_SEATS, self.threads // 8))
+
+    @property
+    def many_seats(self) -> int:
+        """The same, with what people are waiting for."""
+        return max(1, self.threads // 2)
+
+
+def seated(handlers: Mapping[str, Handler], jobs: JobPorts, *, seats: int, longest: float) -> dict[str, Handler]:
+    """All these wait for the same somebody outside: together they keep `seats` threads of a worker busy at the most.
+
+    `longest`: seconds after which a job that found no seat tries again, at the most.
+    """
+    free = Semaphore(seats)
+    return {kind: Seated(jobs.jobs, handler, free, longest) for kind, handler in handlers.items()}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from random import random
-from threading import Semaphore
 
 from gemini_core.errors import LimitReached
 from gemini_core.model.events import Audience, Event, limit_reached
@@ -22,36 +20,24 @@ log = logging.getLogger(__name__)
 
 # About a day and a half: a listener that was away overnight, or over a bad release, misses nothing.
 PATIENCE = Backoff(attempts=22, first=1.0, most=6 * 3600.0, total=3 * 86_400.0)
-# Seconds that an event rests at the most because too many others are being told.
-LONGEST_REST = 3_600.0
 
 
 @dataclass(frozen=True, slots=True)
 class TellEvent:
-    """A listener is told of a fact, again and again until they have heard it; a slow one keeps nobody else waiting.
-
-    `seats`: how many threads of a worker may be busy with this listener; whoever finds none comes back later.
-    """
+    """A listener is told of a fact, again and again until they have heard it."""
 
     jobs: JobRepo
     sink: EventSink
     clock: Clock
-    seats: Semaphore
     backoff: Backoff = PATIENCE
 
     def work(self, lease: Lease, stop: Stop) -> Sequence[JobId]:
         """One try. Too short to be stopped."""
-        if not self.seats.acquire(blocking=False):
-            rest = min(LONGEST_REST, 2.0**lease.attempt) * (0.5 + random() / 2)  # noqa: S311 - jitter, not a secret
-            self.jobs.put_back(lease, after=timedelta(seconds=rest), failed=False)
-            return ()
         try:
             self.sink.tell(Event.promised(lease))
         except NotHeard as failure:
             self._again(lease, failure)
             return ()
-        finally:
-            self.seats.release()
         return self.jobs.finish(lease) or ()
 
     def give_up(self, lease: Lease, error: str) -> Sequence[JobId]:

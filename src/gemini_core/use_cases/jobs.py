@@ -5,7 +5,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
-from threading import Event, Lock
+from random import random
+from threading import Event, Lock, Semaphore
 from time import monotonic
 from typing import Protocol, TypeVar
 from uuid import NAMESPACE_OID, UUID, uuid5
@@ -137,6 +138,35 @@ class Deed:
         """Dead, until an operator revives it."""
         self.jobs.put_back(lease, after=timedelta(0), failed=True, error=error, for_good=True)
         return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Seated:
+    """A promise for which somebody outside is waited for: they may be slow, and must keep nobody else waiting.
+
+    `seats`: how many threads of a worker may be busy with them; a job that finds none free comes back later, after
+    `longest` seconds at the most.
+    """
+
+    jobs: JobRepo
+    handler: Handler
+    seats: Semaphore
+    longest: float
+
+    def work(self, lease: Lease, stop: Stop) -> Sequence[JobId]:
+        """As the handler does, on a seat."""
+        if not self.seats.acquire(blocking=False):
+            rest = min(self.longest, 2.0**lease.attempt) * (0.5 + random() / 2)  # noqa: S311 - jitter, not a secret
+            self.jobs.put_back(lease, after=timedelta(seconds=rest), failed=False)
+            return ()
+        try:
+            return self.handler.work(lease, stop)
+        finally:
+            self.seats.release()
+
+    def give_up(self, lease: Lease, error: str) -> Sequence[JobId]:
+        """As the handler does; nobody is waited for."""
+        return self.handler.give_up(lease, error)
 
 
 @dataclass(frozen=True, slots=True)
