@@ -105,7 +105,10 @@ class Gate:
                 limits.give_back(take)
 
     def end(self, ended: Ended) -> None:
-        """Tell every process. Without the store they ask the database, which knows."""
+        """Tell every process. Without the store they ask the database, which knows.
+
+        Raises `Unavailable` if that is away as well.
+        """
         self.fallback.end(ended)
         try:
             self.limits.end(ended)
