@@ -6,10 +6,12 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import httpx
 import psycopg
 import pytest
+import redis
 from tests.fakes.gemini import Play, answer, hangs, reply_to
 from tests.fakes.gemini.script import Script
 from tests.fakes.system import Api, Installation, Json, Process, User, installation
@@ -225,6 +227,13 @@ def test_a_reply_comes_although_redis_forgot_everything_after_the_message_was_ac
     house.site.valkey.start()
     house.site.worker()
     once(house, user, text, reply)
+
+
+def test_a_worker_that_cannot_go_on_ends_with_a_failure_so_that_a_supervisor_starts_it_again(house: House) -> None:
+    another = urlsplit(house.site.valkey.url)._replace(path="/1").geturl()
+    with redis.Redis.from_url(another) as broker:
+        broker.set("_kombu.binding.gemini-backend", "not what a broker expects")
+    assert house.site.worker(BROKER_URL=another).wait(20) == 1
 
 
 def test_a_worker_that_starts_while_redis_is_away_works_all_the_same(house: House) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from gemini_core.core import Core
 
@@ -20,11 +20,6 @@ class Backend(Protocol):
     """The product, as its operator holds it. Each of these raises a `Failure` whose detail is one sentence."""
 
     @property
-    def settings(self) -> Any:
-        """The parsed settings; a wrong one is `Invalid`."""
-        ...
-
-    @property
     def core(self) -> Core:
         """Every verb, on the configured adapters."""
         ...
@@ -37,8 +32,8 @@ class Backend(Protocol):
         """Runs the API until it is told to end."""
         ...
 
-    def worker(self) -> None:
-        """Runs a worker until it is told to end."""
+    def worker(self) -> int:
+        """Runs a worker until it is told to end; answers the exit code: not 0 if it could not go on."""
         ...
 
     def migrate(self) -> None:

@@ -26,8 +26,8 @@ def serve(backend: Backend) -> None:
 @click.command()
 @click.pass_obj
 def worker(backend: Backend) -> None:
-    """Run a worker, with its sweeper and schedule inside."""
-    backend.worker()
+    """Run a worker, with its sweeper and schedule inside. The exit code is not 0 if it could not go on."""
+    sys.exit(backend.worker())
 
 
 @click.command()

@@ -5,9 +5,10 @@ import os
 import socket
 import uuid
 import warnings
+from threading import Event
 from typing import Any
 
-from celery import Celery, bootsteps
+from celery import Celery, bootsteps, signals
 from celery.exceptions import CPendingDeprecationWarning
 
 from adapters.queue.celery import on_wake
@@ -15,7 +16,7 @@ from adapters.runner import Runner
 
 
 def serve(app: Celery, runner: Runner, *, loglevel: str = "info") -> int:
-    """Work until SIGTERM or SIGINT, then end within the grace time; answers the exit code.
+    """Work until SIGTERM or SIGINT, then end within the grace time; answers the exit code: 0 if it was told to end.
 
     Celery's own threads only pass ids on. They never work on a job: Celery can neither hand one back nor time one out.
     """
@@ -35,6 +36,13 @@ def serve(app: Celery, runner: Runner, *, loglevel: str = "info") -> int:
 
     # It announces what Celery 6 will do with tasks that are acknowledged late; ours are not.
     warnings.simplefilter("ignore", CPendingDeprecationWarning)
+    told = Event()
+
+    def note(**_about: object) -> None:
+        told.set()
+
+    # To Celery, who was stopped by SIGINT has failed.
+    signals.worker_shutting_down.connect(note)
     on_wake(app, runner.start)
     app.steps["worker"].add(Jobs)
     worker = app.Worker(
@@ -48,7 +56,7 @@ def serve(app: Celery, runner: Runner, *, loglevel: str = "info") -> int:
         quiet=True,
     )
     worker.start()
-    code = int(worker.exitcode or 0)
+    code = 0 if told.is_set() else int(worker.exitcode or 0)
     if runner.busy:
         # Stuck in a call that does not end: nothing waits for it. The lease runs out, and another worker goes on.
         logging.shutdown()

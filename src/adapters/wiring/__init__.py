@@ -113,8 +113,8 @@ class Operator:
             threads=settings.api_threads,
         )
 
-    def worker(self) -> None:
-        """Runs a worker until it is told to end."""
+    def worker(self) -> int:
+        """Runs a worker until it is told to end; answers the exit code."""
         from adapters.queue import worker
 
         self.log()
@@ -122,7 +122,7 @@ class Operator:
         if self.settings.gemini_api_key:
             import adapters.gemini.calls  # noqa: F401  (a second that the first replies would have to wait)
         _collect_seldom()
-        worker.serve(broker, runner, loglevel=self.settings.log_level)
+        return worker.serve(broker, runner, loglevel=self.settings.log_level)
 
     def dev(self) -> None:
         """Runs everything on this machine until it is told to end."""
