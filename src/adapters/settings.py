@@ -70,7 +70,7 @@ class Settings:
     postgres_user: str = variable("postgres", text, "as above")
     postgres_password: str = variable("", text, "as above", secret=True)
     redis_url: str = variable("", values.redis_url, "Redis or Valkey; empty: embedded Valkey", secret=True)
-    broker_url: str = variable("", url(), "any Celery broker; empty: REDIS_URL", secret=True)
+    broker_url: str = variable("", values.broker_url, "any Celery broker; empty: REDIS_URL", secret=True)
 
     attachments_url: str = variable("", values.bucket, "keeps files: s3://bucket/prefix; empty: a folder in DATA_DIR")
     s3_endpoint_url: str = variable("", url("http", "https", path=False), "whatever speaks S3; empty: Amazon's")

@@ -91,7 +91,9 @@ def url(*schemes: str, path: bool = True) -> Parser[str]:
             raise ValueError("must be a URL whose port, if it has one, is a number up to 65535")
         if not path and (where.path.strip("/") or where.query or where.fragment):
             raise ValueError("must be a URL without a path")
-        return value if where.query else value.rstrip("/")
+        # Libraries know a scheme in small letters only; one of them would leave certificates unchecked for others.
+        written = where.scheme + value[len(where.scheme) :]
+        return written if where.query else written.rstrip("/")
 
     return parse
 
@@ -155,13 +157,37 @@ def webhook_key(value: str) -> bytes:
     return key
 
 
+# What an option of TLS may say: redis-py and Celery read words for "no" differently, so only the words for "yes" pass.
+_CHECKS = {"ssl_cert_reqs": ("required", "CERT_REQUIRED"), "ssl_check_hostname": ("true", "True")}
+_TLS_OPTIONS = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_password", *_CHECKS)
+
+
 def redis_url(value: str) -> str:
-    """A Redis URL; one that would leave certificates unchecked is refused."""
-    parsed = url("redis", "rediss")(value)
-    asked = parse_qs(urlsplit(value).query)
-    if {*asked.get("ssl_cert_reqs", []), *asked.get("ssl_check_hostname", [])} & {"none", "optional", "False", "false"}:
-        raise ValueError("must not switch the check of certificates off")
-    return parsed
+    """A Redis URL. Its options say how TLS is spoken and nothing else: time-outs and pools are ours."""
+    parsed = _checking(url("redis", "rediss")(value))
+    where = urlsplit(parsed)
+    if where.fragment or not re.fullmatch(r"(/\d{0,4})?", where.path, re.ASCII):
+        raise ValueError("must be a URL whose path, if it has one, is the number of a database")
+    if not parse_qs(where.query, keep_blank_values=True).keys() <= {*_TLS_OPTIONS}:
+        raise ValueError(f"must be a URL without options but {_enumerated(_TLS_OPTIONS)}")
+    if where.query and where.scheme == "redis":
+        raise ValueError("must begin with rediss:// to have options of TLS")
+    # redis-py knows this word alone.
+    return parsed.replace("ssl_cert_reqs=CERT_REQUIRED", "ssl_cert_reqs=required")
+
+
+def broker_url(value: str) -> str:
+    """Any broker, or several with ; between them, to be tried in turn."""
+    places = (_checking(place) for place in url()(value).split(";"))
+    return ";".join(redis_url(place) if urlsplit(place).scheme in {"redis", "rediss"} else place for place in places)
+
+
+def _checking(value: str) -> str:
+    """The URL, unless it would leave certificates unchecked."""
+    for name, words in parse_qs(_split(value).query, keep_blank_values=True).items():
+        if not {*words} <= {*_CHECKS.get(name, words)}:
+            raise ValueError("must not switch the check of certificates off")
+    return value
 
 
 def listed(item: Parser[T]) -> Parser[tuple[T, ...]]:

@@ -3,9 +3,13 @@
 import dataclasses
 import re
 from pathlib import Path
+from ssl import CERT_REQUIRED
 
 import pytest
+from redis import SSLConnection
 
+from adapters.queue.celery import create
+from adapters.redis.client import connect
 from adapters.settings import PER_ADDRESS, STAND_INS, Settings, SettingsError, described, environment
 
 PRODUCTION = {
@@ -75,7 +79,14 @@ def test_no_secret_shows_in_the_repr() -> None:
         ("PORT", "eighty"),
         ("DATABASE_URL", "mysql://db/app"),
         ("REDIS_URL", "localhost:6379"),
-        ("REDIS_URL", "rediss://cache/0?ssl_cert_reqs=none"),
+        ("REDIS_URL", "redis://cache/0?socket_timeout=3"),
+        ("REDIS_URL", "redis://cache/0?ssl_ca_certs=ca.pem"),
+        ("REDIS_URL", "rediss://cache/0?ssl_ciphers=NULL"),
+        ("REDIS_URL", "redis://cache/abc"),
+        ("REDIS_URL", "redis://cache/1/2"),
+        ("REDIS_URL", "redis://cache/0#1"),
+        ("BROKER_URL", "redis://cache/0?db=x"),
+        ("BROKER_URL", "redis://cache/0;redis://cache/abc"),
         ("BROKER_URL", "somewhere"),
         ("BROKER_URL", "carrier-pigeon://loft"),
         ("DATABASE_URL", "postgresql://db:http/app"),
@@ -119,6 +130,50 @@ def test_no_secret_shows_in_the_repr() -> None:
 def test_a_wrong_value_is_named(name: str, value: str) -> None:
     told = refusal({name: value})
     assert told.startswith(f"{name} must ")
+
+
+@pytest.mark.parametrize("name", ["REDIS_URL", "BROKER_URL"])
+@pytest.mark.parametrize(
+    "option",
+    [
+        *(f"ssl_cert_reqs={word}" for word in ("none", "CERT_NONE", "optional", "CERT_OPTIONAL", "None", "")),
+        *(f"ssl_check_hostname={word}" for word in ("false", "False", "FALSE", "no", "N", "f", "0", "")),
+        "ssl_cert_reqs=required&ssl_cert_reqs=none",
+        "ssl_ca_certs=ca.pem&ssl%5Fcheck_hostname=no",
+    ],
+)
+def test_certificates_are_always_checked(name: str, option: str) -> None:
+    told = refusal({name: f"rediss://:hunter2@cache/0?{option}"})
+    assert told == f"{name} must not switch the check of certificates off."
+
+
+@pytest.mark.parametrize(
+    "url", ["amqps://mq//?ssl_cert_reqs=CERT_NONE", "rediss://a/0?ssl_ca_certs=x;rediss://b/0?ssl_cert_reqs=none"]
+)
+def test_certificates_are_checked_by_every_broker(url: str) -> None:
+    assert refusal({"BROKER_URL": url}) == "BROKER_URL must not switch the check of certificates off."
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("REDISS://:p@cache:6380/", "rediss://:p@cache:6380"),
+        (
+            "rediss://cache/0?ssl_cert_reqs=CERT_REQUIRED&ssl_check_hostname=true",
+            "rediss://cache/0?ssl_cert_reqs=required&ssl_check_hostname=true",
+        ),
+        ("rediss://cache/12?ssl_ca_certs=/etc/ca.pem", "rediss://cache/12?ssl_ca_certs=/etc/ca.pem"),
+    ],
+)
+def test_whoever_connects_to_redis_checks_certificates(given: str, kept: str) -> None:
+    settings = Settings.load({"REDIS_URL": given})
+    assert Settings.load({"BROKER_URL": given}).broker_url == settings.broker_url == settings.redis_url == kept
+    by_redis = connect(settings.redis_url).connection_pool.make_connection()
+    assert isinstance(by_redis, SSLConnection)
+    assert (by_redis.cert_reqs, by_redis.check_hostname) == (CERT_REQUIRED, True)
+    by_celery = create(settings.broker_url).connection_for_write().ssl
+    assert by_celery.get("ssl_cert_reqs", CERT_REQUIRED) == CERT_REQUIRED
+    assert by_celery.get("ssl_check_hostname", True) is True
 
 
 def test_a_wrong_secret_is_named_and_not_shown() -> None:
