@@ -312,13 +312,13 @@ def test_the_conversation_for_a_reply_is_what_came_before_it(world: ChatWorld) -
 
 def call(user: UserId, usage: Usage, began: datetime = NOW) -> ModelCall:
     id, job = uuid7(NOW), JobId(uuid7(NOW))
-    return ModelCall(id=id, job=job, user=user, model="gemini-test", began=began, usage=usage)
+    return ModelCall(id=id, job=job, user=user, model="gemini-test", began=began, told=1, usage=usage)
 
 
 def test_a_call_counts_once_with_its_latest_figures_however_often_and_late_they_are_told(world: ChatWorld) -> None:
     user, day = world.user(), NOW.date()
-    first = call(user, Usage(7, 1))
-    later = replace(first, usage=Usage(7, 9))
+    first = call(user, Usage(7, 12))
+    later = replace(first, told=2, usage=Usage(7, 9))
     world.usage.record([first, call(user, Usage(1, 1))])
     tried_at_once(20, lambda number: world.usage.record([later if number % 2 else first]))
     assert world.usage.tokens(user, today=day, since=day).today == Usage(8, 10)
@@ -369,7 +369,7 @@ def test_what_a_call_cost_stays_with_the_plan_under_which_it_began(world: ChatWo
     first = call(user, Usage(7, 1))
     world.usage.record([first])
     world.change_plan(user, "basic")
-    world.usage.record([replace(first, usage=Usage(7, 3)), call(user, Usage(1, 1))])
+    world.usage.record([replace(first, told=2, usage=Usage(7, 3)), call(user, Usage(1, 1))])
     sums = world.usage.sums(["plan"], since=day, until=day)
     assert [(each.of, each.usage) for each in sums] == [(("basic",), Usage(1, 1)), (("pro",), Usage(7, 3))]
 

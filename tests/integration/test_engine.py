@@ -1,9 +1,11 @@
-"""The door to PostgreSQL, when the server goes away and comes back."""
+"""The door to PostgreSQL, when the server goes away and comes back, and when it is not to blame."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
 
 import pytest
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import DataError
 
 from adapters.local.postgres import Postgres
 from adapters.persistence import engine as engines
@@ -27,3 +29,8 @@ def test_a_database_that_comes_back_costs_nobody_an_answer(
     for _ in range(5):
         engines.ping(engine)
     engine.dispose()
+
+
+def test_what_the_driver_refuses_is_a_bug_of_ours_and_no_outage(engine: Engine) -> None:
+    with pytest.raises(DataError), engines.statement(engine) as connection:
+        connection.execute(text("SELECT :name"), {"name": "a\0b"})

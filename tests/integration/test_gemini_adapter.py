@@ -9,7 +9,7 @@ import threading
 import time
 import urllib.request
 from base64 import urlsafe_b64decode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
@@ -145,6 +145,38 @@ def test_heartbeats_in_the_stream_do_no_harm(fake: FakeGemini, client: GeminiCli
     beats = [gemini.Send(part) for part in (b": keep-", b"alive\n\n", b"\r\n", b": {\n")]
     fake.play(Scene("heartbeats", (*beats, chunk("One "), *beats, chunk("two: 2", finish="STOP"), beats[-1])))
     assert text_of(reply(client)) == "One two: 2"
+
+
+SPELLINGS = {
+    "no space": lambda data: data.replace(b"data: ", b"data:"),
+    "other fields": lambda data: b"event: message\nid: 7\nretry:500\n" + data,
+    "a byte order mark": lambda data: b"\xef\xbb\xbf" + data,
+}
+
+
+@pytest.mark.parametrize("spelled", SPELLINGS.values(), ids=SPELLINGS)
+def test_an_event_stream_may_be_spelled_as_the_standard_allows(
+    fake: FakeGemini, client: GeminiClient, spelled: Callable[[bytes], bytes]
+) -> None:
+    first, *more = answer("One ", "two").steps
+    assert isinstance(first, gemini.Send)
+    fake.play(Scene("spelled", (gemini.Send(spelled(first.data)), *more)))
+    assert text_of(reply(client)) == "One two"
+
+
+def test_nonsense_for_a_name_or_a_figure_comes_as_something_that_can_be_kept(
+    fake: FakeGemini, client: GeminiClient
+) -> None:
+    figures = {"promptTokenCount": 3 * 10**9, "candidatesTokenCount": -5}
+    body = {
+        "candidates": [{"content": {"parts": [{"text": "Hi"}]}, "finishReason": "STOP"}],
+        "modelVersion": "flash\0\ud800" + "x" * 500,
+        "usageMetadata": figures,
+    }
+    fake.play(Scene("nonsense", (gemini.Send(b"data: " + json.dumps(body).encode() + b"\n\n"),)))
+    last = reply(client)[-1]
+    assert last.usage == Usage(2**31 - 1, 0)
+    assert last.model == "flash" + "x" * 195
 
 
 # Faults: what they are called, whether asking again may help, what was billed

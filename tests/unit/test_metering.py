@@ -93,6 +93,25 @@ def test_a_piece_is_passed_on_when_its_first_figure_is_on_record() -> None:
         assert ledger.told == told
 
 
+@dataclass(frozen=True)
+class Picky(Ledger):
+    """It cannot keep every name."""
+
+    def record(self, calls: Iterable[ModelCall]) -> None:
+        if any("\0" in call.model for call in calls):
+            raise ValueError("not a name")
+        Ledger.record(self, calls)
+
+
+def test_what_a_ledger_refuses_for_good_costs_nobody_else_their_record_and_is_not_told_again() -> None:
+    ledger = Picky()
+    model = metered(ledger, Piece("Tea", Usage(5, 1)), Piece(".", Usage(5, 2), "stop", model="gemini\0"))
+    assert [piece.text for piece in listen(model)] == ["Tea", "."]
+    assert ledger.told == [("gemini-test", Usage(5, 1))]
+    ledger.away.set()
+    model.record()
+
+
 def test_words_do_not_wait_for_a_ledger_that_is_away() -> None:
     ledger = Ledger()
     ledger.away.set()

@@ -8,13 +8,16 @@ import httpx2
 from google import genai
 from google.genai import types
 
-from adapters.gemini.comments import drop_comments
+from adapters.gemini.event_lines import keep_data
 from adapters.gemini.failures import failure
 from adapters.gemini.translation import translated
 from gemini_core.model.chat import Usage
-from gemini_core.model.replies import ModelFailure, Piece, Prompt, Turn
+from gemini_core.model.replies import ModelFailure, Piece, Prompt, Turn, storable
 
 _GRACE = 0.5  # seconds that a stream may stay open after its finish reason: figures of usage may still come
+
+_LONGEST_WORD = 200
+_MOST_TOKENS = 2**31 - 1  # more than any call has; what is beyond is nonsense
 
 _COMPLETE = frozenset({"stop", "max_tokens", "continuation"})
 _BLOCKED = (
@@ -41,7 +44,7 @@ class Calls:
             timeout=None,
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=60.0),
             follow_redirects=False,
-            event_hooks={"response": [drop_comments]},
+            event_hooks={"response": [keep_data]},
         )
         self._client = genai.Client(
             vertexai=False,
@@ -108,15 +111,15 @@ class _Answer:
         """Takes a chunk in. Thoughts are no part of a reply; they still show that the provider is alive."""
         if chunk.usage_metadata:
             self.usage = _usage(chunk.usage_metadata)
-        self.model = chunk.model_version or self.model
+        self.model = _word(chunk.model_version or "") or self.model
         if chunk.prompt_feedback and chunk.prompt_feedback.block_reason:
-            self.block_reason = chunk.prompt_feedback.block_reason.value.lower()
+            self.block_reason = _word(chunk.prompt_feedback.block_reason.value).lower()
         text = ""
         if chunk.candidates:
             candidate = chunk.candidates[0]
             self.has_candidate = True
             if candidate.finish_reason:
-                self.finish_reason = candidate.finish_reason.value.lower()
+                self.finish_reason = _word(candidate.finish_reason.value).lower()
             parts = (candidate.content.parts if candidate.content else None) or []
             text = "".join(part.text for part in parts if part.text and not part.thought)
             self.has_text = self.has_text or bool(text.strip())
@@ -155,9 +158,18 @@ def _content(turn: Turn) -> types.Content:
     return types.Content(role=turn.role.value, parts=files + words)
 
 
+def _word(told: str) -> str:
+    """A name or a reason, as any store can keep it, whatever was sent for it."""
+    return storable(told)[:_LONGEST_WORD]
+
+
 def _usage(figures: types.GenerateContentResponseUsageMetadata) -> Usage:
     """What is billed: results of tools as prompt, thoughts as output."""
     return Usage(
-        prompt_tokens=(figures.prompt_token_count or 0) + (figures.tool_use_prompt_token_count or 0),
-        output_tokens=(figures.candidates_token_count or 0) + (figures.thoughts_token_count or 0),
+        prompt_tokens=_figure(figures.prompt_token_count, figures.tool_use_prompt_token_count),
+        output_tokens=_figure(figures.candidates_token_count, figures.thoughts_token_count),
     )
+
+
+def _figure(*told: int | None) -> int:
+    return min(max(0, sum(each or 0 for each in told)), _MOST_TOKENS)

@@ -6,7 +6,7 @@ from select import POLLIN, poll
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from gemini_core.errors import Unavailable
@@ -73,7 +73,8 @@ def translating() -> Iterator[None]:
         raise Unavailable("The database cannot be reached right now.") from error
     except DBAPIError as error:
         state: Any = getattr(error.orig, "sqlstate", None)
-        if error.connection_invalidated or state is None or str(state).startswith(AWAY):
+        lost = state is None and isinstance(error, OperationalError | InterfaceError)
+        if error.connection_invalidated or lost or str(state).startswith(AWAY):
             raise Unavailable("The database cannot be reached right now.") from error
         if str(state).startswith(ROLLED_BACK):
             raise RolledBack("The database is too busy right now.") from error

@@ -285,6 +285,7 @@ model_calls = Table(
     Column("job_id", Uuid, nullable=False),
     Column("model", Text, nullable=False),
     Column("plan", Text, nullable=False),
+    Column("told", Integer, nullable=False),
     Column("prompt_tokens", Integer, nullable=False),
     Column("output_tokens", Integer, nullable=False),
 )

@@ -137,7 +137,8 @@ class ModelCall:
     """What one call to the model has cost so far, whatever becomes of its answer.
 
     `id`: of the lease under which it was made. `job`: what it was made for; a reply's job has the reply's id.
-    `model`: who answers, or was asked. The figures of a call only grow; they count for the day on which it `began`.
+    `model`: who answers, or was asked. `told`: how often the provider has told figures; the latest ones hold, and count
+    for the day on which the call `began`.
     """
 
     id: UUID
@@ -145,6 +146,7 @@ class ModelCall:
     user: UserId
     model: str
     began: datetime
+    told: int = 0
     usage: Usage = Usage()
 
 

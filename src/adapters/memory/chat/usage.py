@@ -60,5 +60,5 @@ class MemoryUsage:
                     with suppress(NotFound):
                         self.chat.plans[call.id] = self.chat.plan_of(call.user, call.began)
                         self.chat.calls[call.id] = call
-                elif call.usage.total_tokens > before.usage.total_tokens:
+                elif call.told > before.told:
                     self.chat.calls[call.id] = call

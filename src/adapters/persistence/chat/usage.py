@@ -32,12 +32,12 @@ REFUSED = text(
 # The user is locked, so that whoever erases one leaves nothing behind, and nothing fails for it.
 RECORD = text(
     f"""
-    INSERT INTO model_calls AS c (user_id, day, id, job_id, model, plan, prompt_tokens, output_tokens)
-    SELECT u.id, :day, :id, :job, :model, {PLAN}, :prompt_tokens, :output_tokens
+    INSERT INTO model_calls AS c (user_id, day, id, job_id, model, plan, told, prompt_tokens, output_tokens)
+    SELECT u.id, :day, :id, :job, :model, {PLAN}, :told, :prompt_tokens, :output_tokens
     FROM users u WHERE u.id = :user_id FOR KEY SHARE
-    ON CONFLICT (user_id, day, id) DO UPDATE SET model = excluded.model,
+    ON CONFLICT (user_id, day, id) DO UPDATE SET model = excluded.model, told = excluded.told,
         prompt_tokens = excluded.prompt_tokens, output_tokens = excluded.output_tokens
-    WHERE excluded.prompt_tokens + excluded.output_tokens > c.prompt_tokens + c.output_tokens
+    WHERE excluded.told > c.told
     """  # noqa: S608
 )
 TOKENS = text(
@@ -110,6 +110,7 @@ def _row(call: ModelCall) -> dict[str, Any]:
         "id": call.id,
         "job": call.job,
         "model": call.model,
+        "told": call.told,
         "prompt_tokens": call.usage.prompt_tokens,
         "output_tokens": call.usage.output_tokens,
     }

@@ -53,28 +53,39 @@ class MeteredModel:
 
     def _heard(self, call: ModelCall, pieces: Iterator[Piece]) -> Iterator[Piece]:
         try:
-            on_record = False
             for piece in pieces:
-                self._note(call := replace(call, model=piece.model or call.model), piece.usage)
-                if piece.usage is not None and not on_record:
-                    on_record = True
+                call = self._noted(replace(call, model=piece.model or call.model), piece.usage)
+                if piece.usage is not None and call.told == 1:
                     with suppress(Unavailable):  # Then it is on record with what comes.
                         self._record([call.id])
                 yield piece
         except ModelFailure as failure:
-            self._note(call, failure.usage)
+            self._noted(call, failure.usage)
             raise
 
-    def _note(self, call: ModelCall, usage: Usage | None) -> None:
-        if usage is not None:
-            with self._lock:
-                self._news[call.id] = replace(call, usage=usage)
+    def _noted(self, call: ModelCall, usage: Usage | None) -> ModelCall:
+        if usage is None:
+            return call
+        call = replace(call, told=call.told + 1, usage=usage)
+        with self._lock:
+            self._news[call.id] = call
+        return call
 
     def _record(self, ids: Collection[UUID]) -> None:
         with self._lock:
             calls = [self._news[id] for id in ids if id in self._news]
-        if calls:
-            self.usage.record(calls)
+        try:
+            if calls:
+                self.usage.record(calls)
+        except Unavailable:
+            raise
+        except Exception:
+            # What a store refuses for good must not keep it from the figures of others, nor be told for ever.
+            if len(calls) > 1:
+                for call in calls:
+                    self._record([call.id])
+                return
+            log.exception("figures refused", extra={"call": str(calls[0].id)})
         with self._lock:
             for call in calls:
                 if self._news.get(call.id) is call:

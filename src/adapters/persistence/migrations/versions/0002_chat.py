@@ -133,6 +133,7 @@ def upgrade() -> None:
         sa.Column("job_id", sa.Uuid, nullable=False),
         sa.Column("model", sa.Text, nullable=False),
         sa.Column("plan", sa.Text, nullable=False),
+        sa.Column("told", sa.Integer, nullable=False),
         sa.Column("prompt_tokens", sa.Integer, nullable=False),
         sa.Column("output_tokens", sa.Integer, nullable=False),
         sa.PrimaryKeyConstraint("user_id", "day", "id", name="model_calls_pkey"),
