@@ -56,6 +56,8 @@ def test_from_basic_to_pro_and_back(shop: Estate) -> None:
 
     portal = shop.call("POST", "/subscription/portal/", user)
     assert portal.status_code == 201
+    (shown,) = shop.sandbox.shelf.all("billing_portal.session", url=portal.json()["portal_url"])
+    assert shown["return_url"] == f"{shop.apis[0]}/payment/return/"
     record = next(iter(shop.sandbox.shelf.all("subscription")))
     BUYER.press(portal.json()["portal_url"], "pay", subscription=record["id"])
     waits_for(shop, user, status="active", cancel_at_period_end=False)
@@ -136,12 +138,13 @@ def test_the_pages_after_checkout_grant_nothing(shop: Estate) -> None:
     assert shop.status(user)["plan"] == "basic"
 
 
-def test_a_lost_webhook_heals_when_the_payer_comes_back(shop: Estate) -> None:
+@pytest.mark.parametrize("page", ["/payment/success/", "/payment/return/"])
+def test_a_lost_webhook_heals_when_the_payer_comes_back(shop: Estate, page: str) -> None:
     user = shop.sign_in()
     BUYER.pull(shop.sandbox.url, "deliveries", mode="drop")
     BUYER.press(shop.checkout(user), "pay")
     assert shop.status(user)["plan"] == "basic"
-    shop.call("GET", "/payment/success/", user)
+    assert shop.call("GET", page, user).status_code == 200
     waits_for(shop, user, plan="pro")
 
 

@@ -1,8 +1,11 @@
 """What is declared, what is locked and what is installed agree, and nothing tells where it was fetched from."""
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -38,3 +41,11 @@ def test_everything_locked_for_production_is_locked_alike_for_tests() -> None:
     runtime, dev, bench = versions
     assert runtime.items() <= dev.items()
     assert runtime.items() <= bench.items()
+
+
+def test_whoever_installs_the_wheel_has_its_types(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    held = set(ZipFile(wheel).namelist())
+    assert {"gemini_core/py.typed", "gemini_core/core/__init__.py", "adapters/py.typed"} <= held

@@ -94,7 +94,7 @@ def _accounts(core: Core) -> Topic:
 
 
 def chat(core: ChatVerbs, edge: Edge) -> Topic:
-    """Chat alone, for whoever knows his people from elsewhere."""
+    """Chat alone, where users are known from elsewhere."""
     cursors = Cursors(*edge.cursor_keys)
     followed = edge.followed
     streams = Streams(core, edge.stopping, followed)
@@ -132,6 +132,7 @@ def _billing(core: Core) -> Topic:
             Route("/webhook/stripe/", Webhook(core)),
             Route("/payment/success/", back, "success"),
             Route("/payment/cancel/", back, "cancel"),
+            Route("/payment/return/", back, "return"),
         ),
     )
 

@@ -11,7 +11,6 @@ from adapters.http.context import request_id
 from adapters.http.describing import IDEMPOTENCY_KEY, Moment, Parameter, Raw, describe
 from gemini_core.core import Core
 from gemini_core.model.billing.subscriptions import Cancellation, SubscriptionStatus
-from gemini_core.model.requests import Once
 
 SIGNATURE = Parameter("Stripe-Signature", "Stripe's signature over the raw body.", required=True)
 SESSION = Parameter("session_id", "What Checkout adds; it is not looked at.")
@@ -75,8 +74,7 @@ class Subscriptions:
         """A page to pay on. Asking again gives the same page until it is paid or expires."""
         asking = caller(req)
         bodies.read(req, Nothing)
-        once = Once.of(req.get_header("Idempotency-Key"), "subscribe_pro")
-        begun = self._core.subscribe_pro(asking.user_id, once=once)
+        begun = self._core.subscribe_pro(asking.user_id, key=req.get_header("Idempotency-Key"))
         resp.status = HTTP_201
         if begun.replayed:
             resp.set_header("Idempotent-Replayed", "true")
@@ -150,7 +148,7 @@ class Webhook:
 
 
 class PaymentReturn:
-    """Where Checkout sends the browser back to. Neither page grants anything: only Stripe's word does."""
+    """Where Checkout and the portal send the browser back to. No page grants anything: only Stripe's word does."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
@@ -165,8 +163,7 @@ class PaymentReturn:
     )
     def on_get_success(self, req: Request, resp: Response) -> None:
         """For the signed-in payer, Stripe is asked at once; the session id is not looked at, whosever it is."""
-        if is_signed_in(req):
-            self._core.request_sync(caller(req).user_id, request_id=request_id(req))
+        self._look(req)
         message = "Thank you. Your plan changes as soon as the payment is confirmed, usually within seconds."
         _show(req, resp, "Payment received", ReturnAnswer("success", message))
 
@@ -175,6 +172,23 @@ class PaymentReturn:
         """Nothing was bought."""
         message = "Nothing was charged. You can subscribe whenever you like."
         _show(req, resp, "Payment cancelled", ReturnAnswer("cancel", message))
+
+    @describe(
+        "After the portal",
+        answers={200: ReturnAnswer},
+        problems=("unauthenticated", "rate-limited", "unavailable"),
+        html=True,
+        signed_in=False,
+    )
+    def on_get_return(self, req: Request, resp: Response) -> None:
+        """For the signed-in customer, Stripe is asked at once."""
+        self._look(req)
+        message = "Whatever you changed is in force as soon as it is confirmed, usually within seconds."
+        _show(req, resp, "Subscription", ReturnAnswer("return", message))
+
+    def _look(self, req: Request) -> None:
+        if is_signed_in(req):
+            self._core.request_sync(caller(req).user_id, request_id=request_id(req))
 
 
 def _show(req: Request, resp: Response, title: str, answer: ReturnAnswer) -> None:

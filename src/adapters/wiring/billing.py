@@ -28,7 +28,7 @@ def offer(settings: Settings) -> Offer:
         price=settings.stripe_pro_price_id or PRO,
         success_url=f"{settings.public_url}/payment/success/?session_id={{CHECKOUT_SESSION_ID}}",
         cancel_url=f"{settings.public_url}/payment/cancel/",
-        return_url=f"{settings.public_url}/docs/",
+        return_url=f"{settings.public_url}/payment/return/",
     )
 
 

@@ -29,8 +29,9 @@ class SubscribePro:
     offer: Offer
     clock: Clock
 
-    def __call__(self, user: UserId, *, once: Once | None = None) -> Begun:
-        """Raises `AlreadySubscribed`, `Unavailable`, `Invalid` (`idempotency-key-reused`)."""
+    def __call__(self, user: UserId, *, key: str | None = None) -> Begun:
+        """Raises `AlreadySubscribed`, `Unavailable`, `Invalid` (a bad key; `idempotency-key-reused`)."""
+        once = Once.of(key, "subscribe_pro")
         now = self.clock.now()
         draft = Checkout(id=CheckoutId(uuid7(now)), user_id=user, offer=self.offer, created_at=now)
         try:
