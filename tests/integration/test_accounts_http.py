@@ -7,9 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+from falcon.testing import StartResponseMock, create_environ
 from hypothesis import assume, given, settings
 from hypothesis import strategies as some
+from psycopg import sql
 from tests.integration.account_house import NUMBER, Api, StandingClock, house
 
 from adapters.argon2.hasher import Argon2Hasher
@@ -22,6 +25,14 @@ from gemini_core.model.jobs import JobState
 OTHER = "+14155552672"
 PASSWORD = "correct horse"
 House = tuple[Api, Container]
+
+
+def cut_off(postgres_url: str) -> None:
+    """From now on nobody gets at this database."""
+    server, _, name = postgres_url.rpartition("/")
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+        connection.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(sql.Identifier(name)))
+        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
 
 
 @pytest.fixture
@@ -314,6 +325,35 @@ def test_users_get_everything_that_is_held_about_them(api: Api) -> None:
     assert "password_hash" not in held["account"][0]
     assert len(held["sessions"]) == 1
     assert "session.opened" in {event["event"] for event in held["events"]}
+
+
+def test_an_export_does_not_begin_where_nothing_can_be_read(api: Api, postgres_url: str) -> None:
+    token = api.sign_up()["access"]
+    cut_off(postgres_url)
+    answer = api.get("/user/me/export/", token=token)
+    assert (answer.status_code, answer.json["type"]) == (503, "/problems/unavailable")
+    assert "content-disposition" not in answer.headers
+
+
+def test_an_export_that_breaks_off_on_its_way_is_no_json_and_says_why(api: Api, postgres_url: str) -> None:
+    told = StartResponseMock()
+    headers = {"Authorization": f"Bearer {api.sign_up()['access']}"}
+    pieces = iter(api.client.app(create_environ("/user/me/export/", headers=headers), told))
+    began = next(pieces)
+    cut_off(postgres_url)
+    text = b"".join((began, *pieces)).decode()
+    assert told.status == "200 OK"
+    assert text.startswith('{"account":[{"')
+    assert text.endswith('\n"incomplete": "The database cannot be reached right now."')
+
+
+def test_an_access_token_is_no_refresh_token_however_long_the_name_of_its_issuer(
+    postgres_url: str, valkey_url: str, tmp_path: Path
+) -> None:
+    with house(postgres_url, valkey_url, tmp_path, PUBLIC_URL=f"https://api.example/{'a' * 300}") as (api, _):
+        access = api.sign_up()["access"]
+        assert len(access) > 800
+        assert api.post("/auth/refresh/", {"refresh": access}).status_code == 401
 
 
 def test_every_answer_about_accounts_is_kept_by_nobody(api: Api) -> None:

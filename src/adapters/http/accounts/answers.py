@@ -11,7 +11,7 @@ from gemini_core.model.accounts.sessions import Tokens
 from gemini_core.use_cases.accounts.codes import CodeSent
 
 Number = Annotated[str, Meta(max_length=32)]
-Token = Annotated[str, Meta(max_length=512)]
+Token = Annotated[str, Meta(max_length=4096)]
 Text = Annotated[str, Meta(max_length=1000)]
 
 

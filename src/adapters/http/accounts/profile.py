@@ -1,8 +1,10 @@
 """Users' own accounts."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, islice
 
 import falcon
+import structlog
 from falcon import Request, Response
 from msgspec import UNSET, Struct, UnsetType
 
@@ -12,7 +14,10 @@ from adapters.http.auth import caller
 from adapters.http.context import request_id
 from adapters.http.describing import Raw, describe
 from gemini_core.core import Core
+from gemini_core.errors import Failure
 from gemini_core.model.accounts.people import User
+
+log = structlog.get_logger()
 
 
 class ChangeMeBody(Struct, forbid_unknown_fields=True):
@@ -58,11 +63,16 @@ class Account:
 
     @describe("Everything about the user", answers={200: Raw("application/json", "An object of lists.")})
     def on_get_export(self, req: Request, resp: Response) -> None:
-        """All that the system holds, files too (in base64), streamed: an object with a list per kind."""
-        who = caller(req)
+        """All that the system holds, files too (in base64), streamed: an object with a list per kind.
+
+        What breaks off on its way is no JSON: the object is never closed, and its last line says why.
+        """
+        pieces = _streamed(self._core.export_me(caller(req)))
+        # The first record is read before the answer begins: where nothing can be read, its status says so.
+        begun = list(islice(pieces, 2))
         resp.content_type = falcon.MEDIA_JSON
         resp.set_header("Content-Disposition", 'attachment; filename="export.json"')
-        resp.stream = _streamed(self._core.export_me(who))
+        resp.stream = _telling(chain(begun, pieces))
 
     def _show(self, resp: Response, user: User) -> None:
         resp.data = bodies.write(me_answer(user, user.plan_at(self._core.clock.now())))
@@ -78,3 +88,12 @@ def _streamed(parts: Iterator[tuple[str, Iterator[Mapping[str, object]]]]) -> It
         yield b"]"
         opening = b","
     yield b"}" if opening == b"," else b"{}"
+
+
+def _telling(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The server ends every stream in good order: one that broke off must tell so itself."""
+    try:
+        yield from pieces
+    except Failure as failure:
+        log.warning("an export broke off", why=failure.detail)
+        yield b'\n"incomplete": ' + bodies.write(failure.detail)
