@@ -5,9 +5,7 @@ from datetime import UTC, datetime
 from queue import SimpleQueue
 
 from adapters.memory.embedded import chat
-from gemini_core.model.events import Event
-from gemini_core.model.ids import UserId, uuid7
-from gemini_core.model.replies import Piece, Prompt, Timeouts
+from gemini_core import Event, Piece, Prompt, Timeouts, UserId, uuid7
 
 
 class Parrot:

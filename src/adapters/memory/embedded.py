@@ -16,9 +16,7 @@ from adapters.memory.queue import MemoryQueue
 from adapters.memory.replies import MemoryFeed, MemoryReplies
 from adapters.memory.store import MemoryStore
 from adapters.runner import Runner
-from gemini_core.core.chat import ChatPorts, ChatRules, ChatVerbs, chat_chores, chat_handlers, chat_verbs
-from gemini_core.core.events import EventPorts, OnEvent, audience, event_handlers, listeners
-from gemini_core.core.jobs import JobPorts, JobRules, JobVerbs, job_verbs
+from gemini_core.core import ChatCore, ChatPorts, ChatRules, JobPorts, JobRules, OnEvent, build_chat
 from gemini_core.model.billing.plans import Plans
 from gemini_core.model.ids import UserId
 from gemini_core.ports.attachments import AttachmentStore
@@ -32,7 +30,7 @@ GRACE = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class EmbeddedChat(ChatVerbs, JobVerbs):
+class EmbeddedChat(ChatCore):
     """Chat and its jobs: `chat.send_message(author, room, "hi")`. Close it, or use it `with`, to end its threads."""
 
     queue: MemoryQueue
@@ -76,19 +74,11 @@ def chat(
     ports = _ports(MemoryChat(store, jobs, plan_of), attachments or MemoryAttachments(), llm)
     work = JobPorts(jobs=jobs, leases=jobs, ledger=jobs, queue=queue)
     rules = ChatRules(plans=plans or Plans(), default_model=model, choice=ModelChoice(scribe=scribe))
-    job_rules = JobRules(threads=THREADS)
-    sinks = listeners(EventPorts(), on_event)
-    told = audience(sinks)
-    chatting = chat_verbs(ports, work, rules, store.clock, told)
-    handlers = {
-        **chat_handlers(ports, work, rules, chatting.metered_model, store.clock, told),
-        **event_handlers(sinks, work, job_rules, store.clock),
-    }
-    working = job_verbs(work, job_rules, handlers, store.clock, *chat_chores(chatting.metered_model))
-    runner = Runner(working, threads=THREADS, grace=GRACE)
+    core = build_chat(ports, work, rules, store.clock, job_rules=JobRules(threads=THREADS), on_event=on_event)
+    runner = Runner(core, threads=THREADS, grace=GRACE)
     runner.open()
     queue.pass_on(runner.start)
-    return EmbeddedChat(**vars(chatting), **vars(working), queue=queue, runner=runner)
+    return EmbeddedChat(**vars(core), queue=queue, runner=runner)
 
 
 def _ports(tables: MemoryChat, attachments: AttachmentStore, llm: LLMClient) -> ChatPorts:

@@ -14,7 +14,7 @@ from gemini_core.core.billing import (
 )
 from gemini_core.core.chat import ChatPorts, ChatRules, ChatVerbs, chat_chores, chat_handlers, chat_verbs
 from gemini_core.core.events import EventPorts, OnEvent, audience, event_handlers, listeners
-from gemini_core.core.jobs import JobPorts, JobRules, JobVerbs, job_verbs, seated
+from gemini_core.core.jobs import Chore, JobPorts, JobRules, JobVerbs, job_verbs, seated
 from gemini_core.model.accounts.codes import SEND_CODE
 from gemini_core.model.accounts.people import ERASE_ACCOUNT, SEND_NOTICE
 from gemini_core.model.billing.events import EVENT_JOB, SYNC_JOB
@@ -26,17 +26,20 @@ __all__ = [
     "AccountPorts",
     "BillingPorts",
     "BillingRules",
+    "ChatCore",
     "ChatPorts",
     "ChatRules",
+    "Chore",
     "Core",
     "EventPorts",
     "JobPorts",
     "JobRules",
+    "OnEvent",
     "Policy",
     "Ports",
     "build",
+    "build_chat",
 ]
-
 
 # Seconds that a code, or a look at a customer, rests at the most while too many others wait for the same server.
 SOON, LATER = 5.0, 60.0
@@ -66,9 +69,38 @@ class Policy:
 
 @dataclass(frozen=True, kw_only=True)
 class Core(AccountVerbs, ChatVerbs, BillingVerbs, JobVerbs):
-    """Every verb a field: `core.send_message(author, room, "hi")`."""
+    """Every verb a field: `core.send_message(author, room, "hi")`.
+
+    What is only looked at has no rule of its own, and the field is the port: `core.billing_ledger.record(user)`.
+    """
 
     clock: Clock
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChatCore(ChatVerbs, JobVerbs):
+    """Chat and its jobs, for a program whose users are known from elsewhere."""
+
+
+def build_chat(
+    ports: ChatPorts,
+    jobs: JobPorts,
+    rules: ChatRules,
+    clock: Clock,
+    *,
+    job_rules: JobRules | None = None,
+    on_event: OnEvent | None = None,
+) -> ChatCore:
+    """Chat alone, on these ports. `on_event` as for `build`."""
+    sinks, working = listeners(EventPorts(), on_event), job_rules or JobRules()
+    told = audience(sinks)
+    chat = chat_verbs(ports, jobs, rules, clock, told)
+    handlers = {
+        **chat_handlers(ports, jobs, rules, chat.metered_model, clock, told),
+        **event_handlers(sinks, jobs, working, clock),
+    }
+    chores = chat_chores(chat.metered_model)
+    return ChatCore(**vars(chat), **vars(job_verbs(jobs, working, handlers, clock, *chores)))
 
 
 def build(ports: Ports, policy: Policy, *, on_event: OnEvent | None = None) -> Core:
