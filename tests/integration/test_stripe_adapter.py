@@ -2,16 +2,21 @@
 
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from socketserver import StreamRequestHandler, ThreadingTCPServer
+from threading import Event, Thread
 from time import monotonic
 
 import pytest
+from tests.crowd import at_once
 from tests.fakes.buyer import Buyer
 
 from adapters.local.stripe_sandbox.server import Sandbox
 from adapters.local.stripe_sandbox.shelf import PRO_PRICE
-from adapters.stripe.gateway import StripeGateway
+from adapters.stripe.gateway import API, StripeGateway
+from adapters.stripe.transport import CONNECTIONS, proxy_for
 from gemini_core.errors import NotFound, Unavailable
 from gemini_core.model.billing.checkouts import Checkout, CheckoutId, Customer, Offer, SessionState
 from gemini_core.model.billing.events import Subject
@@ -138,6 +143,88 @@ def test_a_hanging_stripe_is_given_up_within_the_budget(sandbox: Sandbox) -> Non
         gateway.open_checkout(checkout(), CUSTOMER)
     assert monotonic() - began < 3
     gateway.close()
+
+
+def test_whoever_asks_what_is_asked_already_waits_for_the_same_answer(sandbox: Sandbox, gateway: StripeGateway) -> None:
+    fault(sandbox, "slow", 99, seconds=1, calls="POST")
+    asked = checkout()
+    assert len(set(at_once(8, lambda _: gateway.open_checkout(asked, CUSTOMER)))) == 1
+    assert len(list(sandbox.shelf.all("checkout.session"))) == 1
+
+
+@pytest.mark.parametrize(
+    "answer", [b"HTTP/1.1 200 OK\r\nX-Pad: " + b"a" * 999, b"HTTP/1.1 200 OK\r\n\r\n" + b" " * 999]
+)
+def test_an_answer_that_comes_byte_by_byte_is_given_up_within_the_budget(answer: bytes) -> None:
+    with dripping(answer) as url:
+        gateway, began = StripeGateway(KEY, base_url=url, budget=1), monotonic()
+        with pytest.raises(Unavailable):
+            gateway.subscriptions("cus_1")
+        assert monotonic() - began < 2
+        gateway.close()
+
+
+def test_whoever_waits_for_a_connection_has_that_less_time_for_the_answer(sandbox: Sandbox) -> None:
+    fault(sandbox, "hang", 999, seconds=30)
+    gateway, began = StripeGateway(KEY, base_url=sandbox.url, budget=1.5), monotonic()
+
+    def asked(_: int) -> float:
+        with pytest.raises(Unavailable):
+            gateway.subscriptions("cus_1")
+        return monotonic() - began
+
+    assert max(at_once(CONNECTIONS + 20, asked)) < 3
+    gateway.close()
+
+
+@pytest.mark.parametrize(
+    ("environment", "base_url", "proxy", "headers"),
+    [
+        ({"https_proxy": "proxy.example:3128"}, API, b"proxy.example", []),
+        (
+            {"all_proxy": "http://a:b%20@proxy.example"},
+            API,
+            b"proxy.example",
+            [(b"Proxy-Authorization", b"Basic YTpiIA==")],
+        ),
+        ({"https_proxy": "http://proxy.example", "no_proxy": "stripe.com"}, API, None, []),
+        ({"http_proxy": "http://proxy.example"}, "http://127.0.0.1:9", None, []),
+    ],
+)
+def test_the_proxy_of_the_environment_leads_to_stripe_and_never_to_a_sandbox(
+    monkeypatch: pytest.MonkeyPatch,
+    environment: dict[str, str],
+    base_url: str,
+    proxy: bytes | None,
+    headers: list[tuple[bytes, bytes]],
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    found = proxy_for(base_url)
+    assert (found.url.host, found.headers) == (proxy, headers) if found else proxy is None
+
+
+@contextmanager
+def dripping(answer: bytes) -> Iterator[str]:
+    """Somebody who answers whatever is asked ten times a second with one byte more."""
+    over = Event()
+
+    class Drip(StreamRequestHandler):
+        def handle(self) -> None:
+            self.rfile.readline()
+            with suppress(OSError):
+                for byte in answer:
+                    self.request.sendall(bytes([byte]))
+                    if over.wait(0.1):
+                        return
+
+    with ThreadingTCPServer(("127.0.0.1", 0), Drip) as server:
+        serving = Thread(target=server.serve_forever, args=(0.01,))
+        serving.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        over.set()
+        server.shutdown()
+        serving.join()
 
 
 def test_nobody_listening_is_unavailable() -> None:

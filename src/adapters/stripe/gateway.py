@@ -10,10 +10,11 @@ from urllib.parse import urlsplit
 import stripe
 import structlog
 
-from adapters.stripe.calls import BUDGET, Caller, Deadline, Transport, is_missing
+from adapters.stripe.calls import Caller, is_missing
 from adapters.stripe.checkouts import Checkouts
 from adapters.stripe.fitness import examine
 from adapters.stripe.subscriptions import Subscriptions
+from adapters.stripe.transport import BUDGET, Deadline, Transport
 from adapters.stripe.webhooks import KINDS, UNREADABLE, Webhooks, hint_of
 from gemini_core.model.billing.checkouts import Checkout, Customer, Session, SessionState
 from gemini_core.model.billing.events import Hint, Subject

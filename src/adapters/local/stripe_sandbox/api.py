@@ -5,7 +5,7 @@ import hashlib
 import json
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -40,16 +40,28 @@ class Api:
         self._under_way: set[str] = set()
         self._lock = threading.Lock()
 
-    def call(self, method: str, path: str, params: Params, headers: Mapping[str, str], *, fail: bool = False) -> Answer:
+    def call(
+        self,
+        method: str,
+        path: str,
+        params: Params,
+        headers: Mapping[str, str],
+        *,
+        work: Callable[[], object] = lambda: None,
+        fail: bool = False,
+    ) -> Answer:
         """Answer as Stripe would: authorised, once per idempotency key, errors in Stripe's form.
 
-        `fail`: a 500 after the work has begun, which is what the key stands for from then on.
+        `work`: what takes time where the answer is not known yet. `fail`: a 500 after the work has begun, which is what
+        the key stands for from then on.
         """
         try:
             authorise(headers)
             key = headers.get("Idempotency-Key", "") if method == "POST" else ""
             with self._alone(key):
                 self.calls.append(f"{method} {path}")
+                if key not in self._said:
+                    work()
                 with self.desk.shelf.lock:
                     return self._once(key, method, path, params, fail=fail)
         except ApiError as error:

@@ -150,8 +150,7 @@ class _Handler(BaseHTTPRequestHandler):
         parts = [part for part in path.split("/") if part]
         if parts[:1] == ["v1"]:
             fault = self.server.sandbox.controls.fault_for(f"{method} {path}")
-            fails = fault is not None and fault.kind == "burn"
-            return self._faulty(fault, lambda: self._api(method, path, body or query, fail=fails))
+            return self._faulty(fault, lambda: self._api(method, path, body or query, fault))
         if parts[:1] == ["sandbox"] or not parts:
             return self._controls(method, parts, body)
         if method == "POST":
@@ -174,17 +173,25 @@ class _Handler(BaseHTTPRequestHandler):
                 said = "POST /sandbox/<lever> with application/json, or GET /sandbox/state."
                 return Reply.json(400, {"error": {"message": said}})
 
-    def _api(self, method: str, path: str, params: str, *, fail: bool) -> Reply:
+    def _api(self, method: str, path: str, params: str, fault: Fault | None) -> Reply:
         asked, headers = forms.decode(params), dict(self.headers.items())
-        answer = self.server.sandbox.api.call(method, path, asked, headers, fail=fail)
+        kind, seconds = (fault.kind, fault.seconds) if fault else ("", 0.0)
+        answer = self.server.sandbox.api.call(
+            method,
+            path,
+            asked,
+            headers,
+            work=lambda: kind == "slow" and self.server.sandbox.controls.patched_up.wait(seconds),
+            fail=kind == "burn",
+        )
         about = {"Content-Type": "application/json", "Request-Id": f"req_{secrets.token_hex(7)}"}
         return Reply(answer.status, answer.body, {**about, **answer.headers})
 
     def _faulty(self, fault: Fault | None, do: Callable[[], Reply]) -> Reply | None:
         """Answer an API call as well as the fault allows. None: hung up without a word."""
-        if fault is None or fault.kind == "burn":
+        if fault is None or fault.kind in ("burn", "slow"):
             return do()
-        if fault.kind in ("slow", "hang"):
+        if fault.kind == "hang":
             self.server.sandbox.controls.patched_up.wait(fault.seconds)
         if fault.kind in CANNED:
             return CANNED[fault.kind]
@@ -193,7 +200,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.sandbox.controls.patched_up.wait(fault.seconds)
         if fault.kind == "garble":
             return Reply(200, b"<html>not JSON</html>", {"Content-Type": "text/html"})
-        if fault.kind in ("slow", "stale"):
+        if fault.kind == "stale":
             return reply
         self.close_connection = True
         return None
