@@ -10,14 +10,15 @@ import sys
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from difflib import get_close_matches
+from io import StringIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 
 from adapters import values
-from adapters.values import listed, one_of, regions, seconds, text, url, whole
+from adapters.values import listed, one_of, regions, seconds, text, url, web_url, whole
 from gemini_core.errors import Invalid
 from gemini_core.model.billing.plans import Plans
 
@@ -34,6 +35,10 @@ STAND_INS = {
 
 # What is counted by address, or across numbers.
 PER_ADDRESS = ("otp_sends_per_ip_hour", "otp_sends_per_prefix_hour", "otp_sends_per_day", "calls_per_minute")
+
+
+# The first is a part of the second, of which alone less may be said.
+PARTS = (("session_idle_days", "session_days"), ("otp_sends_per_phone_hour", "otp_sends_per_phone_day"))
 
 
 class SettingsError(Invalid):
@@ -55,9 +60,9 @@ class Settings:
     """All settings, parsed and checked. An empty URL or key means the stand-in of this machine."""
 
     app_env: str = variable("development", one_of("development", "production"), "development or production")
-    host: str = variable("127.0.0.1", text, "the address the API listens on")
+    host: str = variable("127.0.0.1", values.host, "the address the API listens on")
     port: int = variable(8000, whole(1, 65535), "the port the API listens on")
-    public_url: str = variable("", url("http", "https"), "where Checkout and links come back to: http://HOST:PORT")
+    public_url: str = variable("", web_url(query=False), "where Checkout and links come back to: http://HOST:PORT")
     trusted_proxies: int = variable(0, whole(0, 10), "how many right-most X-Forwarded-For hops are ours")
     cors_origins: tuple[str, ...] = variable((), listed(values.origin), "allowed browser origins, comma-separated")
     data_dir: Path = variable(Path(".data"), Path, "where ./run keeps the embedded servers' data and secrets")
@@ -73,7 +78,7 @@ class Settings:
     broker_url: str = variable("", values.broker_url, "any Celery broker; empty: REDIS_URL", secret=True)
 
     attachments_url: str = variable("", values.bucket, "keeps files: s3://bucket/prefix; empty: a folder in DATA_DIR")
-    s3_endpoint_url: str = variable("", url("http", "https", path=False), "whatever speaks S3; empty: Amazon's")
+    s3_endpoint_url: str = variable("", web_url(path=False), "whatever speaks S3; empty: Amazon's")
     s3_region: str = variable("us-east-1", text, "the bucket's region")
     s3_access_key: str = variable("", text, "empty: by the role that AWS gives this machine", secret=True)
     s3_secret_key: str = variable("", text, "as above", secret=True)
@@ -85,11 +90,11 @@ class Settings:
         (), listed(values.key_32), "Ed25519 keys, base64url, newest first; empty: kept and rotated here", secret=True
     )
 
-    gemini_api_key: str = variable("", text, "Google's key; empty: the demo model", secret=True)
+    gemini_api_key: str = variable("", values.vendor_key, "Google's key; empty: the demo model", secret=True)
     gemini_model: str = variable("gemini-3.8-flash", text, "the model behind the chat")
     gemini_fallback_model: str = variable("", text, "answers while the first one is overloaded; empty: none")
     gemini_small_model: str = variable("", text, "writes titles and summaries; empty: the room's own model")
-    gemini_base_url: str = variable("", url("http", "https"), "another address of the API; empty: Google's")
+    gemini_base_url: str = variable("", web_url(), "another address of the API; empty: Google's")
     gemini_api_version: str = variable("v1", one_of("v1", "v1beta", "v1alpha"), "v1, v1beta or v1alpha")
     gemini_first_chunk_timeout: float = variable(30.0, seconds(0.1, 600), "seconds to the first piece of a reply")
     gemini_chunk_timeout: float = variable(30.0, seconds(0.1, 600), "seconds from one piece to the next")
@@ -97,14 +102,14 @@ class Settings:
     gemini_attempts: int = variable(5, whole(1, 20), "tries for a reply")
 
     otp_sender: str = variable("", one_of("inbox", "twilio", "webhook"), "inbox (development's), twilio or webhook")
-    otp_webhook_url: str = variable("", url("http", "https"), "where OTP_SENDER=webhook posts codes")
+    otp_webhook_url: str = variable("", web_url(), "where OTP_SENDER=webhook posts codes")
     otp_webhook_secret: str = variable(
         "", values.webhook_secret, "signs these posts; empty: a key made of SECRET_KEY", secret=True
     )
     twilio_account_sid: str = variable("", text, "for OTP_SENDER=twilio")
     twilio_auth_token: str = variable("", text, "as above", secret=True)
     twilio_from: str = variable("", text, "as above: the sender's number or messaging service")
-    twilio_base_url: str = variable("https://api.twilio.com", url("http", "https"), "as above: another address")
+    twilio_base_url: str = variable("https://api.twilio.com", web_url(), "as above: another address")
     default_region: str = variable("", values.region, "the country of numbers without +, such as IN; empty: none")
     sms_countries: tuple[str, ...] = variable((), regions, "countries that codes go to, or *; development: every one")
     otp_ttl: int = variable(300, whole(30, 600), "seconds a code is valid after it was sent")
@@ -135,13 +140,13 @@ class Settings:
     session_days: int = variable(90, whole(1, 365), "days after which any session ends")
     sessions_per_user: int = variable(20, whole(1, 1_000), "sessions of a user at a time")
     password_tries: int = variable(5, whole(1, 50), "wrong passwords of a user in 15 minutes")
-    breaches_url: str = variable("", url("http", "https"), "asked whether a new password is known; empty: nobody")
+    breaches_url: str = variable("", web_url(), "asked whether a new password is known; empty: nobody")
 
     payments: str = variable("stripe", one_of("stripe", "manual"), "who takes the money; manual: an operator approves")
-    stripe_secret_key: str = variable("", text, "Stripe's key; empty: the sandbox", secret=True)
+    stripe_secret_key: str = variable("", values.stripe_key, "Stripe's key; empty: the sandbox", secret=True)
     stripe_webhook_secret: tuple[str, ...] = variable((), listed(text), "comma-separated for rotation", secret=True)
     stripe_pro_price_id: str = variable("", text, "the price that is the pro plan")
-    stripe_base_url: str = variable("", url("http", "https", path=False), "another address of the API; empty: Stripe's")
+    stripe_base_url: str = variable("", web_url(path=False), "another address of the API; empty: Stripe's")
     plans: Plans = variable(Plans, values.plans, "path of a TOML file with the plans; empty: as built in")
 
     events_webhook_url: str = variable("", values.endpoint, "where events are posted; empty: nowhere", secret=True)
@@ -183,11 +188,22 @@ class Settings:
 
 def environment() -> dict[str, str]:
     """The process's variables, and beneath them those of `.env` in the working folder. Empty ones do not count."""
+    return _of_the_file() | {name: value for name, value in os.environ.items() if value}
+
+
+def _of_the_file() -> dict[str, str]:
+    """What `.env` says. A line that says nothing (a quote was left open) would be the default, unnoticed."""
     try:
-        beneath = dotenv_values(".env", interpolate=False)
+        written = Path(".env").read_text(encoding="utf-8-sig")
+    except (FileNotFoundError, IsADirectoryError):
+        return {}
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f".env cannot be read: {error}.") from error
-    return {name: value for name, value in beneath.items() if value} | {n: v for n, v in os.environ.items() if v}
+    lines = list(parse_stream(StringIO(written)))
+    for line in lines:
+        if line.error:
+            raise SettingsError(f".env cannot be read from line {line.original.line} on: it is no NAME=value.")
+    return {line.key: line.value for line in lines if line.key and line.value}
 
 
 def _given(environ: Mapping[str, str]) -> dict[str, str]:
@@ -226,7 +242,9 @@ def _refuse_unknown(given: Mapping[str, Any]) -> None:
         from adapters.queue.celery import is_known  # noqa: PLC0415
 
         if not is_known(given["broker_url"]):
-            raise SettingsError("BROKER_URL must name a broker that Celery knows and whose packages are installed.")
+            raise SettingsError(
+                "BROKER_URL must be the URL of a broker that Celery knows and whose packages are installed."
+            )
 
 
 def _refuse_contradictions(given: dict[str, Any]) -> None:
@@ -239,15 +257,23 @@ def _refuse_contradictions(given: dict[str, Any]) -> None:
     if str(given.get("stripe_secret_key")).startswith(LIVE_KEYS) and given.get("stripe_base_url", STRIPE) != STRIPE:
         raise SettingsError("STRIPE_BASE_URL is not Stripe's, and STRIPE_SECRET_KEY is a live key: it stays here.")
     _refuse_half_a_bucket(given)
-    lease, renew = ((_defaults() | given)[name] for name in ("lease_seconds", "renew_seconds"))
-    if renew * 2 > lease:
-        raise SettingsError(f"RENEW_SECONDS must be at most half of LEASE_SECONDS ({lease:g}), not {renew:g}.")
+    _refuse_disproportion(_defaults() | given)
     needs = {"twilio": ("twilio_account_sid", "twilio_auth_token", "twilio_from"), "webhook": ("otp_webhook_url",)}
     for name in needs.get(given.get("otp_sender", ""), ()):
         if name not in given:
             raise SettingsError(f"{name.upper()} is needed with OTP_SENDER={given['otp_sender']}.")
     if "events_webhook_url" in given and not given.get("events_webhook_secret"):
         raise SettingsError("EVENTS_WEBHOOK_SECRET is needed with EVENTS_WEBHOOK_URL: events are signed.")
+
+
+def _refuse_disproportion(given: Mapping[str, Any]) -> None:
+    lease, renew = given["lease_seconds"], given["renew_seconds"]
+    if renew * 2 > lease:
+        raise SettingsError(f"RENEW_SECONDS must be at most half of LEASE_SECONDS ({lease:g}), not {renew:g}.")
+    for part, entire in PARTS:
+        if given[part] > given[entire] and given[part] != _defaults()[part]:
+            most = f"{entire.upper()} ({given[entire]})"
+            raise SettingsError(f"{part.upper()} must be at most {most}, not {given[part]}.")
 
 
 def _refuse_half_a_bucket(given: Mapping[str, Any]) -> None:
@@ -274,7 +300,7 @@ def _refuse_unfit_for_production(given: Mapping[str, Any]) -> None:
     if by_stripe and given["stripe_secret_key"] != STAND_INS["stripe_secret_key"]:
         needed += ["stripe_webhook_secret", "stripe_pro_price_id"]
     for name in needed:
-        if name not in given:
+        if not given.get(name):
             raise SettingsError(f"{name.upper()} is needed in production.")
 
 

@@ -79,7 +79,30 @@ def roots(value: str) -> tuple[bytes, ...]:
     return found
 
 
-def url(*schemes: str, path: bool = True) -> Parser[str]:
+def vendor_key(value: str) -> str:
+    """A vendor's key, as it goes into a header."""
+    if not re.fullmatch(r"[!-~]+", value):
+        raise ValueError("must be made of visible ASCII characters")
+    return value
+
+
+def stripe_key(value: str) -> str:
+    """A key of servers: one that is made for browsers opens nothing."""
+    if value.startswith("pk_"):
+        raise ValueError("must be a secret key or a restricted one (sk_ or rk_), not a publishable one")
+    return vendor_key(value)
+
+
+def host(value: str) -> str:
+    """An IP address or the name of a host, whether or not this machine has it."""
+    labels = value.removesuffix(".").split(".")
+    is_name = len(value) <= 253 and all(re.fullmatch(r"[\w-]{1,63}", label, re.ASCII) for label in labels)
+    if not _is_ip(value) and (not is_name or labels[-1].isdigit()):
+        raise ValueError("must be an IP address or the name of a host")
+    return value
+
+
+def url(*schemes: str) -> Parser[str]:
     """A URL of one of these schemes (none given: any), with a host or a path; returned without a trailing slash."""
     example = " or ".join(f"{scheme}://" for scheme in schemes) or "something://"
 
@@ -89,11 +112,26 @@ def url(*schemes: str, path: bool = True) -> Parser[str]:
             raise ValueError(f"must be a URL that begins with {example}")
         if schemes and not _has_a_proper_port(where):
             raise ValueError("must be a URL whose port, if it has one, is a number up to 65535")
-        if not path and (where.path.strip("/") or where.query or where.fragment):
-            raise ValueError("must be a URL without a path")
         # Libraries know a scheme in small letters only; one of them would leave certificates unchecked for others.
         written = where.scheme + value[len(where.scheme) :]
         return written if where.query else written.rstrip("/")
+
+    return parse
+
+
+def web_url(*, path: bool = True, query: bool = True) -> Parser[str]:
+    """A URL of the web, with a path or a query only where they may be; returned without a trailing slash."""
+
+    def parse(value: str) -> str:
+        parsed = url("http", "https")(value)
+        where = urlsplit(parsed)
+        if not where.hostname or "#" in parsed or re.search(r"\s", parsed):
+            raise ValueError("must be a URL with a host, without a fragment and without spaces")
+        if not path and (where.path.strip("/") or where.query):
+            raise ValueError("must be a URL without a path")
+        if not query and "?" in parsed:
+            raise ValueError("must be a URL without a query")
+        return parsed
 
     return parse
 
@@ -134,10 +172,15 @@ def is_private(url: str) -> bool:
 
 
 def _is_loopback(host: str) -> bool:
+    return _is_ip(host) and ip_address(host).is_loopback
+
+
+def _is_ip(host: str) -> bool:
     try:
-        return ip_address(host).is_loopback
+        ip_address(host)
     except ValueError:
         return False
+    return True
 
 
 def webhook_secret(value: str) -> str:

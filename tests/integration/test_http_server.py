@@ -313,4 +313,4 @@ def test_a_taken_port_is_one_sentence(port: int) -> None:
         assert start(port, 8, out).wait(timeout=20) == 1
         out.seek(0)
         said = out.read()
-    assert said.strip() == f"Cannot listen on 127.0.0.1:{port}: Address already in use."
+    assert said.strip() == f"PORT: the API cannot listen on 127.0.0.1:{port}: Address already in use."

@@ -169,3 +169,10 @@ def test_a_command_that_finds_no_servers_says_what_is_missing(open_folder: Path)
     home = open_folder / "data"
     told = run("migrate", DATA_DIR=str(home))
     assert told == (1, f"DATABASE_URL is not set, and no `gemini-backend dev` runs on {home}.")
+
+
+@pytest.mark.parametrize("command", ["dev", "serve"])
+def test_an_address_of_another_machine_stops_the_start_with_one_sentence(open_folder: Path, command: str) -> None:
+    servers = {"DATABASE_URL": "postgresql:///none", "REDIS_URL": "redis://127.0.0.1:1"}
+    told = run(command, HOST="192.0.2.9", PORT="8123", DATA_DIR=str(open_folder / "data"), **servers)
+    assert told == (1, "HOST: the API cannot listen on 192.0.2.9:8123: Cannot assign requested address.")

@@ -73,6 +73,7 @@ def test_no_secret_shows_in_the_repr() -> None:
     ("name", "value"),
     [
         ("APP_ENV", "staging"),
+        *(("HOST", wrong) for wrong in ("..", "a..b", "a b", "a" * 64, "a." * 150, "999.1.1.1", "1", "[::1]", "høst")),
         ("PORT", "0"),
         ("PORT", "70000"),
         ("PORT", "８０００"),
@@ -89,6 +90,8 @@ def test_no_secret_shows_in_the_repr() -> None:
         ("BROKER_URL", "redis://cache/0;redis://cache/abc"),
         ("BROKER_URL", "somewhere"),
         ("BROKER_URL", "carrier-pigeon://loft"),
+        ("BROKER_URL", "amqp://mq:x//"),
+        ("BROKER_URL", "confluentkafka://log"),
         ("DATABASE_URL", "postgresql://db:http/app"),
         ("DATABASE_URL", "postgresql://db:99999/app"),
         ("REDIS_URL", "redis://cache:0"),
@@ -113,6 +116,15 @@ def test_no_secret_shows_in_the_repr() -> None:
         ("TRUSTED_PROXIES", "-1"),
         ("CORS_ORIGINS", "https://a.example/path"),
         ("PUBLIC_URL", "example.com"),
+        ("PUBLIC_URL", "https:///app"),
+        ("PUBLIC_URL", "https://:443"),
+        ("PUBLIC_URL", "https://example.com/a b"),
+        ("PUBLIC_URL", "https://example.com/?a=b"),
+        ("PUBLIC_URL", "https://example.com/#top"),
+        ("GEMINI_API_KEY", "clé"),
+        ("STRIPE_SECRET_KEY", "sk_test_clé"),
+        ("STRIPE_SECRET_KEY", "pk_live_1"),
+        ("SESSION_IDLE_DAYS", "0"),
         ("PLANS", "no-such-file.toml"),
         ("API_THREADS", "0"),
         ("GEMINI_FIRST_CHUNK_TIMEOUT", "0"),
@@ -190,6 +202,8 @@ def test_a_wrong_secret_is_named_and_not_shown() -> None:
         ({"GEMINI_BASE_URL": "http://127.0.0.1:9"}, "GEMINI_BASE_URL"),
         ({"DATABASE_URL": "postgresql://a/x", "POSTGRES_HOST": "b"}, "POSTGRES_HOST"),
         ({"LEASE_SECONDS": "8"}, "RENEW_SECONDS"),
+        ({"SESSION_IDLE_DAYS": "30", "SESSION_DAYS": "29"}, "SESSION_IDLE_DAYS"),
+        ({"OTP_SENDS_PER_PHONE_HOUR": "11"}, "OTP_SENDS_PER_PHONE_HOUR"),
         ({"OTP_SENDER": "webhook"}, "OTP_WEBHOOK_URL"),
         ({"EVENTS_WEBHOOK_URL": "https://events.example.com/"}, "EVENTS_WEBHOOK_SECRET"),
         ({"S3_ENDPOINT_URL": "http://127.0.0.1:9"}, "S3_ENDPOINT_URL"),
@@ -200,6 +214,11 @@ def test_a_wrong_secret_is_named_and_not_shown() -> None:
 )
 def test_a_contradiction_is_named(environ: dict[str, str], name: str) -> None:
     assert refusal(environ).startswith(name)
+
+
+def test_a_whole_may_be_less_than_its_part_is_by_itself() -> None:
+    settings = Settings.load({"SESSION_DAYS": "7", "OTP_SENDS_PER_PHONE_DAY": "2"})
+    assert (settings.session_days, settings.otp_sends_per_phone_day) == (7, 2)
 
 
 def test_a_misspelt_variable_is_told() -> None:
@@ -237,6 +256,10 @@ def test_production_where_an_operator_takes_the_money_needs_nothing_of_stripe() 
     assert refusal(without).startswith("STRIPE_SECRET_KEY")
 
 
+def test_production_is_not_content_with_a_list_of_no_secrets() -> None:
+    assert refusal(PRODUCTION | {"STRIPE_WEBHOOK_SECRET": ", ,"}) == "STRIPE_WEBHOOK_SECRET is needed in production."
+
+
 def test_production_never_takes_the_inbox() -> None:
     assert refusal(PRODUCTION | {"OTP_SENDER": "inbox"}).startswith("OTP_SENDER")
 
@@ -269,6 +292,26 @@ def test_the_process_comes_before_the_env_file_and_an_empty_value_counts_as_none
     assert (settings.host, settings.port, settings.log_level) == ("0.0.0.0", 9002, "debug")
     assert settings.public_url == "http://127.0.0.1:9002"
     assert environment()["PORT"] == "9002"
+
+
+@pytest.mark.parametrize(
+    "written", ['PORT=9001\nOTP_TTL="60', "PORT=9001\nOTP_TTL='60\nLOG_LEVEL=info\n", "PORT=1\n=60"]
+)
+def test_a_line_of_the_env_file_that_says_nothing_is_told(written: str) -> None:
+    Path(".env").write_text(written)
+    with pytest.raises(SettingsError, match=r"^\.env cannot be read from line 2 on: it is no NAME=value\.$"):
+        environment()
+
+
+def test_the_env_file_is_read_as_editors_write_it() -> None:
+    Path(".env").write_bytes(b"\xef\xbb\xbfPORT=9001 # here\r\nexport OTP_TTL='60'\r\nLOG_LEVEL=\r\nPLANS\r\n")
+    assert environment().items() >= {"PORT": "9001", "OTP_TTL": "60"}.items()
+    assert not {"LOG_LEVEL", "PLANS"} & environment().keys()
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "::1", "localhost", "api_1.internal", "a-b.example.com."])
+def test_a_host_is_an_address_or_a_name(host: str) -> None:
+    assert Settings.load({"HOST": host}).host == host
 
 
 def test_an_unwritable_data_folder_is_told() -> None:

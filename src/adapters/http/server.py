@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import threading
+from errno import EACCES, EADDRINUSE
 from typing import Any, Final
 
 from granian.constants import HTTPModes, Interfaces
@@ -96,7 +97,8 @@ def _free_address(host: str, port: int) -> str:
             trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             trial.bind(address)
     except OSError as error:
-        raise Unavailable(f"Cannot listen on {host}:{port}: {error.strerror}.") from None
+        at_fault = "PORT" if error.errno in {EADDRINUSE, EACCES} else "HOST"
+        raise Unavailable(f"{at_fault}: the API cannot listen on {host}:{port}: {error.strerror}.") from None
     return str(address[0])
 
 

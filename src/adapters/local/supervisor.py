@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from errno import EACCES, EADDRINUSE
 from pathlib import Path
 from time import monotonic, sleep
 from types import FrameType
@@ -186,11 +187,12 @@ def _refuse_taken_port(host: str, port: int, *, patience: float) -> None:
             try:
                 probe.bind((host, port))
             except OSError as error:
-                return error.strerror or str(error)
+                at_fault = "PORT" if error.errno in {EADDRINUSE, EACCES} else "HOST"
+                return f"{at_fault}: the API cannot listen on {host}:{port}: {error.strerror}."
         return ""
 
     if not until(lambda: not complaint(), within=patience):
-        raise LocalFault(f"PORT: the API cannot listen on {host}:{port}: {complaint()}.")
+        raise LocalFault(complaint())
 
 
 @contextmanager
