@@ -51,6 +51,8 @@ class Gateway(NothingForSale):
         return [self.has[customer_id]] if customer_id in self.has else []
 
     def since(self, moment: datetime) -> Iterator[Hint]:
+        if "events" in self.failing:
+            raise self.failing["events"]
         self.asked_since = moment
         return iter(self.told)
 
@@ -121,6 +123,21 @@ def test_an_event_that_nobody_can_say_whom_it_is_about_stands_in_nobodys_way(
     assert world.events.show("evt_a").state is EventState.RECEIVED
     (promise,) = world.jobs.list_jobs(state=None, kind=EVENT_JOB, limit=2, after=None).items
     assert promise.args["event"] == "evt_a"
+
+
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: type(failure).__name__)
+def test_events_that_cannot_be_listed_stand_in_nobodys_way(world: BillingWorld, failure: Exception) -> None:
+    user, customer = world.customer()
+    found = reconcile(world, Gateway(has={customer: active("1")}, failing={"events": failure}))()
+    assert (found.events, found.looked_at, found.failed) == (0, 1, 1)
+    assert world.plan(user) == Standing("pro")
+    assert world.reconciliation.cursor() is None
+
+
+def test_a_gateway_that_answers_nothing_at_all_is_not_asked_for_everybody(world: BillingWorld) -> None:
+    customers = [world.customer()[1] for _ in range(2 * BATCH)]
+    gateway = Gateway(failing=dict.fromkeys([*customers, "events"], Unavailable("No answer.")))
+    assert reconcile(world, gateway)().looked_at == BATCH
 
 
 def test_what_was_never_heard_is_heard_and_followed_to_whom_it_is_about(world: BillingWorld) -> None:

@@ -29,8 +29,8 @@ def _in_silence(_so_far: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Reconciled:
-    """What a pass over what may have been missed has found. `failed`: looks, and questions whom an event is about, that
-    came to nothing; they are tried again.
+    """What a pass over what may have been missed has found. `failed`: looks, questions whom an event is about, and for
+    the list of events, that came to nothing; they are tried again.
     """
 
     events: int
@@ -49,12 +49,10 @@ class Reconcile:
     clock: Clock
 
     def __call__(self, *, everybody: bool = False, progress: Callable[[int], None] = _in_silence) -> Reconciled:
-        """`everybody`: look at all customers. `progress` is told how many so far.
-
-        Raises `Unavailable` if the list of events cannot be read.
-        """
+        """`everybody`: look at all customers. `progress` is told how many so far. Raises `Unavailable` (the store)."""
         now = self.clock.now()
-        heard, unresolved = self._hear(now)
+        told = self._told(now)
+        heard, unheard = (0, 1) if told is None else self._hear(told, now)
         looked_before = now if everybody else now - timedelta(days=2)
         done: set[UserId] = set()
         failed = 0
@@ -64,22 +62,32 @@ class Reconcile:
                 failed += list(pool.map(self._look, batch)).count(False)
                 done |= batch
                 progress(len(done))
-        return Reconciled(events=heard, looked_at=len(done), failed=unresolved + failed)
+                if told is None and failed == len(done):
+                    break  # nothing at all is answered
+        return Reconciled(events=heard, looked_at=len(done), failed=unheard + failed)
 
-    def _hear(self, now: datetime) -> tuple[int, int]:
-        """Note every event since the last time: how many there were, and of how many it is not known whom they concern.
+    def _told(self, now: datetime) -> Sequence[Hint] | None:
+        """Every event since the last time; None if the list cannot be read, which keeps nobody from being looked at."""
+        since = self.store.cursor() or now - REMEMBERED
+        try:
+            return list(self.gateway.since(since - LATE))
+        except Exception:
+            log.exception("events not read")
+            return None
+
+    def _hear(self, told: Sequence[Hint], now: datetime) -> tuple[int, int]:
+        """Note the events: how many are new, and of how many it is not known whom they concern.
 
         Whatever becomes of one, the others are heard.
         """
         heard = unresolved = 0
-        newest = since = self.store.cursor() or now - REMEMBERED
-        for hint in self.gateway.since(since - LATE):
+        for hint in told:
             received = self.events.receive(hint, now=now, promise=False)
             if received.state is EventState.RECEIVED:
                 heard += 1
                 unresolved += not self._resolved(hint, now)
-            newest = max(newest, hint.happened_at)
-        self.store.move_cursor(newest)
+        if told:
+            self.store.move_cursor(max(hint.happened_at for hint in told))
         return heard, unresolved
 
     def _resolved(self, hint: Hint, now: datetime) -> bool:
