@@ -103,14 +103,14 @@ def host(value: str) -> str:
 
 
 def url(*schemes: str) -> Parser[str]:
-    """A URL of one of these schemes (none given: any), with a host or a path; returned without a trailing slash."""
-    example = " or ".join(f"{scheme}://" for scheme in schemes) or "something://"
+    """A URL of one of these schemes, with a host or a path; returned without a trailing slash."""
+    example = " or ".join(f"{scheme}://" for scheme in schemes)
 
     def parse(value: str) -> str:
         where = _split(value)
-        if not where.scheme or not (where.netloc or where.path) or (schemes and where.scheme not in schemes):
+        if where.scheme not in schemes or not (where.netloc or where.path):
             raise ValueError(f"must be a URL that begins with {example}")
-        if schemes and not _has_a_proper_port(where):
+        if not _has_a_proper_port(where):
             raise ValueError("must be a URL whose port, if it has one, is a number up to 65535")
         # Libraries know a scheme in small letters only; one of them would leave certificates unchecked for others.
         written = where.scheme + value[len(where.scheme) :]
@@ -220,8 +220,10 @@ def redis_url(value: str) -> str:
 
 
 def broker_url(value: str) -> str:
-    """Any broker, or several with ; between them, to be tried in turn."""
-    places = (_checking(place) for place in url()(value).split(";"))
+    """Any broker, or several with ; between them, to be tried in turn. Some need nothing but a scheme (`sqs://`)."""
+    if "://" not in value:
+        raise ValueError("must be a URL that begins with something://")
+    places = (_checking(place) for place in value.split(";"))
     return ";".join(redis_url(place) if urlsplit(place).scheme in {"redis", "rediss"} else place for place in places)
 
 

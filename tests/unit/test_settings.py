@@ -188,6 +188,15 @@ def test_whoever_connects_to_redis_checks_certificates(given: str, kept: str) ->
     assert by_celery.get("ssl_check_hostname", True) is True
 
 
+@pytest.mark.parametrize("url", ["memory://", "amqp://mq//", "redis://a/0;redis://b/0", "sqla+sqlite:///queue.db"])
+def test_any_broker_that_celery_can_use_is_taken_as_it_is_written(url: str) -> None:
+    settings = Settings.load({"BROKER_URL": url})
+    assert settings.broker_url == url
+    assert create(url).connection_for_write().transport_options.keys() == (
+        {"socket_timeout", "socket_connect_timeout"} if url.startswith("redis") else set()
+    )
+
+
 def test_a_wrong_secret_is_named_and_not_shown() -> None:
     assert "hunter2" not in refusal({"SECRET_KEY": "hunter2"})
     assert "hunter2" not in refusal({"DATABASE_URL": "mysql://me:hunter2@db/app"})

@@ -40,8 +40,9 @@ def create(broker_url: str) -> Celery:
         worker_enable_remote_control=False,
         worker_send_task_events=False,
         worker_cancel_long_running_tasks_on_connection_loss=False,
-        broker_transport_options={"socket_timeout": 5, "socket_connect_timeout": 3},
     )
+    if broker_url.startswith(("redis", "sentinel")):
+        app.conf.broker_transport_options = {"socket_timeout": 5, "socket_connect_timeout": 3}
     if broker_url.startswith("rediss:"):
         app.conf.broker_use_ssl = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
     return app
