@@ -458,6 +458,17 @@ def test_deleting_a_room_takes_everything_along_and_gives_pending_units_back(wor
         world.messages.show(author, room.id, waiting.reply.id)
 
 
+def test_deleting_a_room_gives_the_unit_of_a_reply_that_rests_back(world: ChatWorld) -> None:
+    author = world.user()
+    room = world.room(author)
+    sent = send(world, author, room.id)
+    lease = claim(world, sent)
+    assert world.replies.begin(lease, history=1, reach=10_000) is not None
+    world.jobs.put_back(lease, after=timedelta(hours=1), failed=True)
+    world.rooms.delete(author, room.id)
+    assert used(world, author) == 0
+
+
 def test_a_room_deleted_while_its_reply_is_finished_leaves_no_error_and_no_job(world: ChatWorld) -> None:
     author = world.user("pro")
     for _ in range(20):

@@ -37,9 +37,14 @@ CLAIM = text(
 DUE = text(f"SELECT id FROM jobs WHERE {CLAIMABLE} ORDER BY due_at LIMIT :limit")  # noqa: S608
 TOKENS = bindparam("tokens", type_=ARRAY(Uuid))
 # A lease that ran out is still good until somebody else takes it: so work outlives an outage of the database.
-RENEW = text("UPDATE jobs SET leased_until = now() + :lease_for WHERE lease = ANY(:tokens) RETURNING lease").bindparams(
-    TOKENS
-)
+# In the order of ids, as everybody who holds several jobs takes them.
+RENEW = text(
+    """
+    UPDATE jobs SET leased_until = now() + :lease_for
+    FROM (SELECT id FROM jobs WHERE lease = ANY(:tokens) ORDER BY id FOR UPDATE) held WHERE jobs.id = held.id
+    RETURNING lease
+    """
+).bindparams(TOKENS)
 WANTED = text("SELECT lease FROM jobs WHERE lease = ANY(:tokens) AND NOT cancelled").bindparams(TOKENS)
 PUT_BACK = text(
     """

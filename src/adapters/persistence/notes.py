@@ -1,4 +1,4 @@
-"""Titles and summaries in PostgreSQL. They lock their job, then the room or the message they are about."""
+"""Titles and summaries in PostgreSQL. They lock their job, then the room, then the message they are about."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -31,6 +31,7 @@ STRETCH = stretch_of(
     messages.c.id <= bindparam("upto"),
     order=messages.c.id,
 )
+LOCK_ROOM = text("SELECT FROM chatrooms WHERE id = :room FOR KEY SHARE")
 # The lock makes whoever supersedes the message wait until this is stored, and then remove it.
 KEEP_SUMMARY = text(
     """
@@ -87,6 +88,6 @@ class SqlNotes:
             nudge = finish_job(connection, lease, then)
             if nudge is None:
                 return ()
-            if summary:
+            if summary and connection.execute(LOCK_ROOM, {"room": room}).one_or_none() is not None:
                 connection.execute(KEEP_SUMMARY, {"room": room, "upto": upto, "summary": summary, "now": now})
         return nudge

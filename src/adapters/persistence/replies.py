@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, bindparam, text, update
+from sqlalchemy import Boolean, Engine, bindparam, case, null, text, update
 
 from adapters.persistence.chat.rows import GIVE_BACK, ROOM, message_of, room_of, stretch_of
 from adapters.persistence.engine import statement, transaction
@@ -39,13 +39,14 @@ FINAL = (
     update(messages)
     .where(messages.c.chatroom_id == bindparam("room"), messages.c.id == bindparam("reply"))
     .values(
-        {
+        unit_day=case((bindparam("give_back", type_=Boolean), null()), else_=messages.c.unit_day),
+        **{
             name: bindparam(f"new_{name}")
             for name in (
                 "status", "content", "completed_at", "model", "finish_reason", "prompt_tokens", "output_tokens",
                 "error_code", "error_message", "error_retryable",
             )
-        }
+        },
     )
 )  # fmt: skip
 
@@ -84,10 +85,9 @@ class SqlReplies:
             nudge = finish_job(connection, lease, then)
             if nudge is None:
                 return None
-            key = {"room": lease.lane, "reply": lease.id}
-            connection.execute(FINAL, {**key, **_final(answer, now)})
             if answer.give_back:
-                connection.execute(GIVE_BACK, key)
+                connection.execute(GIVE_BACK, {"room": lease.lane, "ids": [lease.id]})
+            connection.execute(FINAL, {"room": lease.lane, "reply": lease.id, **_final(answer, now)})
             return nudge
 
     def owner(self, lease: Lease) -> UserId | None:
@@ -99,6 +99,7 @@ class SqlReplies:
 def _final(answer: Answer, now: datetime) -> dict[str, Any]:
     error, usage = answer.error, answer.usage
     return {
+        "give_back": answer.give_back,
         "new_status": answer.status,
         "new_content": answer.content,
         "new_completed_at": now,

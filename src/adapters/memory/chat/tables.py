@@ -10,7 +10,7 @@ from adapters.memory.jobs import MemoryJobs
 from adapters.memory.once import MemoryKeys
 from adapters.memory.store import MemoryStore
 from gemini_core.model.chat import Chatroom, Message, Status, no_message, no_room
-from gemini_core.model.ids import ChatroomId, MessageId, UserId
+from gemini_core.model.ids import ChatroomId, JobId, MessageId, UserId
 from gemini_core.model.replies import ModelCall
 
 # The plan in force for a user at an instant; raises `NotFound` for no such user.
@@ -69,7 +69,9 @@ class MemoryChat:
     def drop(self, room: ChatroomId) -> None:
         """The room with everything in it."""
         for message in self.messages.pop(room, {}).values():
-            if message.status is Status.PENDING:
+            if message.status is Status.PENDING or (
+                message.status is Status.GENERATING and not self.jobs.leased(JobId(message.id))
+            ):
                 self.give_back(message.id, self.rooms[room].user_id)
             self.units.pop(message.id, None)
         self.jobs.drop_lane(room)

@@ -76,11 +76,19 @@ FORGET_STALE = [
     # Ended sessions stay as long as live ones could: they tell from where the user is known.
     text("DELETE FROM sessions WHERE rotated_at < :sessions_from"),
 ]
-# Whoever works for the account stops. First of all: a worker's transaction begins with its job, too.
+# In everybody's order: the rooms, the jobs (whoever works for the account stops), then all the rest.
+LOCK_ROOMS = text(
+    """
+    SELECT FROM chatrooms r JOIN users u ON u.id = r.user_id WHERE u.id = :user AND u.status = 'erasing'
+    ORDER BY r.id FOR UPDATE OF r
+    """
+)
 DROP_JOBS = text(
     """
-    DELETE FROM jobs USING chatrooms r JOIN users u ON u.id = r.user_id
-    WHERE jobs.lane = r.id AND u.id = :user AND u.status = 'erasing'
+    DELETE FROM jobs USING (
+        SELECT j.id FROM jobs j JOIN chatrooms r ON r.id = j.lane JOIN users u ON u.id = r.user_id
+        WHERE u.id = :user AND u.status = 'erasing' ORDER BY j.id FOR UPDATE OF j
+    ) held WHERE jobs.id = held.id
     """
 )
 ERASE = text("DELETE FROM users WHERE id = :user AND status = 'erasing' RETURNING id")
@@ -155,6 +163,7 @@ class SqlUsers:
 
     def erase(self, user: UserId, *, then: Iterable[NewJob] = ()) -> None:
         with transaction(self.engine) as connection:
+            connection.execute(LOCK_ROOMS, {"user": user})
             connection.execute(DROP_JOBS, {"user": user})
             if connection.execute(ERASE, {"user": user}).one_or_none() is not None:
                 for job in then:

@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CompoundSelect, Engine, Select, bindparam, select, text, union_all, update
+from sqlalchemy import CompoundSelect, Engine, Select, bindparam, select, text, union_all
 
 from adapters.persistence.chat.redoing import redo
-from adapters.persistence.chat.rows import GIVE_BACK, MESSAGE, MESSAGE_COLUMNS, OWN_ROOM, ROOM, message_of
+from adapters.persistence.chat.rows import MESSAGE, MESSAGE_COLUMNS, OWN_ROOM, ROOM, message_of
 from adapters.persistence.chat.sending import Sending
+from adapters.persistence.chat.stopping import stop_replies
 from adapters.persistence.engine import statement, transaction
 from adapters.persistence.jobs import next_in_lane
 from adapters.persistence.tables import messages
@@ -40,12 +41,6 @@ ALTERNATIVES = (
 )
 LOCK_JOB = text("SELECT leased_until > now() AS leased FROM jobs WHERE id = :reply AND lane = :room FOR UPDATE")
 TELL_WORKER = text("UPDATE jobs SET cancelled = true WHERE id = :reply")
-DROP_JOB = text("DELETE FROM jobs WHERE id = :reply")
-CANCEL = (
-    update(messages)
-    .where(messages.c.chatroom_id == bindparam("room"), messages.c.id == bindparam("reply"))
-    .values(status="cancelled", completed_at=bindparam("now"))
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +137,6 @@ class SqlMessages:
             if job.leased:
                 connection.execute(TELL_WORKER, key)
             else:
-                connection.execute(DROP_JOB, key)
-                connection.execute(CANCEL, {**key, "now": now})
-                connection.execute(GIVE_BACK, key)
+                stop_replies(connection, room, [reply], now)
                 nudge = next_in_lane(connection, room, JobId(reply))
             return message_of(connection.execute(MESSAGE, reader).one()), nudge

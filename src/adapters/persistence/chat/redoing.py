@@ -6,11 +6,11 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, bindparam, text
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from sqlalchemy.types import Uuid
+from sqlalchemy.dialects.postgresql import JSONB
 
-from adapters.persistence.chat.rows import GIVE_BACK, MESSAGE, files_of, message_of
+from adapters.persistence.chat.rows import IDS, MESSAGE, files_of, message_of
 from adapters.persistence.chat.sending import id_tails
+from adapters.persistence.chat.stopping import stop_replies
 from adapters.persistence.engine import transaction
 from adapters.persistence.once import first_outcome, take_key
 from adapters.persistence.tables import PLAN
@@ -36,12 +36,7 @@ UNDER_WAY = text(
 LOCK_JOBS = text(
     "SELECT id, leased_until > now() AS leased FROM jobs WHERE lane = :room AND id > :after ORDER BY id FOR UPDATE"
 )
-IDS = bindparam("ids", type_=ARRAY(Uuid))
 TELL_WORKERS = text("UPDATE jobs SET cancelled = true WHERE id = ANY(:ids)").bindparams(IDS)
-DROP_JOBS = text("DELETE FROM jobs WHERE id = ANY(:ids)").bindparams(IDS)
-CANCEL = text(
-    "UPDATE messages SET status = 'cancelled', completed_at = :now WHERE chatroom_id = :room AND id = ANY(:ids)"
-).bindparams(IDS)
 SUPERSEDE = text("UPDATE messages SET superseded = true WHERE chatroom_id = :room AND id > :after AND NOT superseded")
 FORGET_SUMMARIES = text("DELETE FROM summaries WHERE chatroom_id = :room AND upto > :after")
 RESERVE = text(
@@ -142,10 +137,7 @@ class _Redo:
         jobs = self.connection.execute(LOCK_JOBS, key).all()
         waiting = [job.id for job in jobs if not job.leased]
         self.connection.execute(TELL_WORKERS, {"ids": [job.id for job in jobs if job.leased]})
-        self.connection.execute(DROP_JOBS, {"ids": waiting})
-        self.connection.execute(CANCEL, {"room": self.room, "ids": waiting, "now": self.now})
-        for reply in waiting:
-            self.connection.execute(GIVE_BACK, {"room": self.room, "reply": reply})
+        stop_replies(self.connection, self.room, waiting, self.now)
         gone = self.connection.execute(SUPERSEDE, key).rowcount
         self.connection.execute(FORGET_SUMMARIES, key)
         return tuple(MessageId(id) for id in waiting), gone

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, bindparam, select, text, tuple_, update
 
-from adapters.persistence.chat.rows import ROOM, ROOM_COLUMNS, room_of
+from adapters.persistence.chat.rows import GIVE_BACK, ROOM, ROOM_COLUMNS, room_of
 from adapters.persistence.engine import statement, transaction
 from adapters.persistence.jobs import insert_job
 from adapters.persistence.once import first_outcome, take_key
@@ -17,7 +17,8 @@ from gemini_core.model.ids import ChatroomId, UserId
 from gemini_core.model.jobs import NewJob
 from gemini_core.model.requests import Once, Page, no_user
 
-# A statement of its own, so that the count that follows it sees what was stored while it waited for the lock.
+# First of all, so that whoever erases the owner is not in the way of what follows; and a statement of its own, so that
+# the count sees what was stored while this waited for the lock.
 LOCK_OWNER = text(f"SELECT {PLAN} AS plan FROM users u WHERE u.id = :user_id FOR NO KEY UPDATE")  # noqa: S608
 CREATE_ROOM = text(
     """
@@ -35,14 +36,11 @@ ROOM_PAGE = (
 )
 DELETE_ROOM = text("DELETE FROM chatrooms WHERE id = :room AND user_id = :owner RETURNING id")
 LOCK_ROOM = text("SELECT id FROM chatrooms WHERE id = :room AND user_id = :owner FOR UPDATE")
-DROP_JOBS = text("DELETE FROM jobs WHERE lane = :room")
-# Promises that nobody began to keep give their units back.
-GIVE_BACK_PENDING = text(
+# What a worker is in the midst of, only it could tell whether it has said anything.
+DROP_JOBS = text(
     """
-    UPDATE daily_usage d SET used = greatest(d.used - held.units, 0)
-    FROM (SELECT unit_day, count(*) AS units FROM messages
-          WHERE chatroom_id = :room AND status = 'pending' AND unit_day IS NOT NULL GROUP BY unit_day) held
-    WHERE d.user_id = :owner AND d.day = held.unit_day
+    DELETE FROM jobs WHERE lane = :room RETURNING id, leased_until > now() AND EXISTS (
+        SELECT FROM messages m WHERE m.chatroom_id = :room AND m.id = jobs.id AND m.status = 'generating') AS under_way
     """
 )
 
@@ -55,9 +53,14 @@ class SqlRooms:
 
     def create(self, room: Chatroom, *, max_rooms: Mapping[str, int], once: Once | None) -> tuple[Chatroom, bool]:
         with transaction(self.engine) as connection:
+            plan = connection.execute(
+                LOCK_OWNER, {"user_id": room.user_id, "now": room.created_at}
+            ).scalar_one_or_none()
+            if plan is None:
+                raise no_user()
             if once is not None and (first := self._first(connection, room, once)) is not None:
                 return first, True
-            self._insert(connection, room, max_rooms)
+            self._insert(connection, room, max_rooms.get(plan, max_rooms["basic"]))
         return room, False
 
     def _first(self, connection: Connection, room: Chatroom, once: Once) -> Chatroom | None:
@@ -78,10 +81,7 @@ class SqlRooms:
             updated_at=at,
         )
 
-    def _insert(self, connection: Connection, room: Chatroom, max_rooms: Mapping[str, int]) -> None:
-        plan = connection.execute(LOCK_OWNER, {"user_id": room.user_id, "now": room.created_at}).scalar_one_or_none()
-        if plan is None:
-            raise no_user()
+    def _insert(self, connection: Connection, room: Chatroom, allowed: int) -> None:
         values = {
             "id": room.id,
             "user_id": room.user_id,
@@ -90,7 +90,7 @@ class SqlRooms:
             "system_instruction": room.system_instruction,
             "model": room.model,
             "now": room.created_at,
-            "allowed": max_rooms.get(plan, max_rooms["basic"]),
+            "allowed": allowed,
         }
         if connection.execute(CREATE_ROOM, values).one_or_none() is None:
             raise no_more_rooms()
@@ -138,8 +138,8 @@ class SqlRooms:
         with transaction(self.engine) as connection:
             if connection.execute(LOCK_ROOM, key).one_or_none() is None:
                 raise no_room()
-            connection.execute(DROP_JOBS, {"room": room})
-            connection.execute(GIVE_BACK_PENDING, key)
+            dropped = connection.execute(DROP_JOBS, key).all()
+            connection.execute(GIVE_BACK, {"room": room, "ids": [job.id for job in dropped if not job.under_way]})
             connection.execute(DELETE_ROOM, key)
             for job in then:
                 insert_job(connection, job)

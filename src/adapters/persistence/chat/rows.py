@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, bindparam, func, select, text
+from sqlalchemy import ARRAY, ColumnElement, Row, Select, Uuid, bindparam, func, select, text
 
 from adapters.persistence.tables import chatrooms, messages
 from gemini_core.model.attachments import Attachment
@@ -39,15 +39,18 @@ def stretch_of(*where: ColumnElement[bool], order: ColumnElement[Any]) -> Select
     return select(*columns).where(counted.c.before < bindparam("reach")).order_by(counted.c.place)
 
 
-# The unit that a reply holds returns to its day, once.
+IDS = bindparam("ids", type_=ARRAY(Uuid))
+# The units that replies hold return to their days. Once: whoever gives them back holds the jobs of these replies, and
+# empties `unit_day` with the one statement that makes them final. (A row that a transaction changes twice is checked
+# against its room by PostgreSQL, and so waits for whoever deletes that, who in turn waits for the job.)
 GIVE_BACK = text(
     """
-    WITH held AS (SELECT unit_day FROM messages WHERE chatroom_id = :room AND id = :reply AND unit_day IS NOT NULL),
-    freed AS (UPDATE messages SET unit_day = NULL FROM held WHERE chatroom_id = :room AND id = :reply)
-    UPDATE daily_usage d SET used = greatest(d.used - 1, 0) FROM held, chatrooms r
-    WHERE r.id = :room AND d.user_id = r.user_id AND d.day = held.unit_day
+    UPDATE daily_usage d SET used = greatest(d.used - held.units, 0)
+    FROM (SELECT user_id, unit_day, count(*) AS units FROM messages
+          WHERE chatroom_id = :room AND id = ANY(:ids) GROUP BY user_id, unit_day) held
+    WHERE d.user_id = held.user_id AND d.day = held.unit_day
     """
-)
+).bindparams(IDS)
 
 
 def room_of(row: Row[Any]) -> Chatroom:

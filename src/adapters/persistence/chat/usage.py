@@ -25,7 +25,8 @@ DAY_USAGE = text(
 # Also where the plan allows nothing, and so nothing was ever counted.
 REFUSED = text(
     """
-    INSERT INTO daily_usage AS d (user_id, day, used, refused) SELECT id, :day, 0, true FROM users WHERE id = :user_id
+    INSERT INTO daily_usage AS d (user_id, day, used, refused)
+    SELECT id, :day, 0, true FROM users WHERE id = :user_id FOR KEY SHARE
     ON CONFLICT (user_id, day) DO UPDATE SET refused = true WHERE NOT d.refused RETURNING user_id
     """
 )

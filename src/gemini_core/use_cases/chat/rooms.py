@@ -123,7 +123,7 @@ class ChangeRoom:
 
 @dataclass(frozen=True, slots=True)
 class DeleteRoom:
-    """A room goes with everything in it; a reply under way for it is stopped."""
+    """A room goes with everything in it; a reply that is being made is stopped, and counts; others count no more."""
 
     rooms: RoomRepo
     cache: RoomListCache
