@@ -104,18 +104,33 @@ class Overloaded:
         raise ModelFailure(ReplyError("overloaded", "Too busy.", retryable=True), retry_after=60, usage=Usage(7, 3))
 
 
-def test_a_reply_that_is_stopped_in_the_instant_in_which_its_model_fails_does_not_wait_for_another_try(
-    world: ChatWorld,
+class Interrupted(Overloaded):
+    """A model that ends when it is told to stop."""
+
+    def stream(self, prompt: Prompt, *, timeouts: Timeouts, stopped: Callable[[], bool]) -> Iterator[Piece]:
+        yield Piece(self.said, Usage(7, 3))
+        self.meanwhile()
+
+
+@pytest.mark.parametrize("kind", [Overloaded, Interrupted])
+@pytest.mark.parametrize(("said", "units"), [("Half of an ", 2), ("", 1)])
+def test_a_reply_that_is_cancelled_in_the_instant_in_which_its_try_ends_keeps_what_was_said(
+    world: ChatWorld, said: str, units: int, kind: type[Overloaded]
 ) -> None:
-    author = world.user()
+    author, stop = world.user(), Stop()
     room = world.room(author)
     sent, following = send(world, author, room.id), send(world, author, room.id)
-    model = Overloaded(lambda: world.messages.cancel(author, room.id, sent.reply.id, now=NOW))
-    answering = world.answering(model)
-    assert answering.work(claimed(world, sent), Stop()) == [JobId(sent.reply.id)]
-    assert answering.work(claimed(world, sent), Stop()) == [JobId(following.reply.id)]
+
+    def meanwhile() -> None:
+        world.messages.cancel(author, room.id, sent.reply.id, now=NOW)
+        if kind is Interrupted:
+            stop.set(hand_back=True)
+
+    nudged = world.answering(kind(meanwhile, said)).work(claimed(world, sent), stop)
+    assert nudged == [JobId(following.reply.id)]
     reply = world.messages.show(author, room.id, sent.reply.id)
-    assert (reply.status, reply.content, used(world, author)) == (Status.CANCELLED, "", 1)
+    assert (reply.status, reply.content, reply.usage) == (Status.CANCELLED, said, Usage(7, 3))
+    assert used(world, author) == units
 
 
 @pytest.mark.parametrize(("said", "units"), [("Half of an ", 1), ("", 0)])

@@ -83,10 +83,17 @@ class MemoryJobs:
             return [*(job.id for job in following if not job.after), *self.next_in_lane(lease.lane, lease.id)]
 
     def put_back(
-        self, lease: Lease, *, after: timedelta, failed: bool, error: str = "", for_good: bool = False
+        self,
+        lease: Lease,
+        *,
+        after: timedelta,
+        failed: bool,
+        error: str = "",
+        for_good: bool = False,
+        if_wanted: bool = False,
     ) -> Sequence[JobId] | None:
         with self.store.lock:
-            if not self.holds(lease):
+            if not self.holds(lease) or (if_wanted and self.jobs[lease.id].cancelled):
                 return None
             job, now = self.jobs[lease.id], self.store.clock.now()
             job.token = None

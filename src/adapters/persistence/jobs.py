@@ -51,7 +51,7 @@ PUT_BACK = text(
     UPDATE jobs SET lease = NULL, leased_until = NULL, dead = :dead,
         due_at = CASE WHEN cancelled THEN now() ELSE now() + :after END,
         failures = failures + :failed, put_back = put_back + 1, error = coalesce(nullif(:error, ''), error)
-    WHERE id = :id AND lease = :token RETURNING due_at <= now() AND NOT dead AS due
+    WHERE id = :id AND lease = :token AND NOT (cancelled AND :if_wanted) RETURNING due_at <= now() AND NOT dead AS due
     """
 )
 NEXT_IN_LANE = text("SELECT id FROM jobs WHERE lane = :lane AND id > :id AND NOT dead ORDER BY id LIMIT 1")
@@ -125,7 +125,14 @@ class SqlJobs:
             return finish_job(connection, lease, then)
 
     def put_back(
-        self, lease: Lease, *, after: timedelta, failed: bool, error: str = "", for_good: bool = False
+        self,
+        lease: Lease,
+        *,
+        after: timedelta,
+        failed: bool,
+        error: str = "",
+        for_good: bool = False,
+        if_wanted: bool = False,
     ) -> Sequence[JobId] | None:
         values = {
             "id": lease.id,
@@ -134,6 +141,7 @@ class SqlJobs:
             "failed": int(failed),
             "error": error[:2000],
             "dead": for_good,
+            "if_wanted": if_wanted,
         }
         with statement(self.engine) as connection:
             due = connection.execute(PUT_BACK, values).scalar_one_or_none()

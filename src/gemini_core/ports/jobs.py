@@ -32,12 +32,20 @@ class JobRepo(Protocol):
         ...
 
     def put_back(
-        self, lease: Lease, *, after: timedelta, failed: bool, error: str = "", for_good: bool = False
+        self,
+        lease: Lease,
+        *,
+        after: timedelta,
+        failed: bool,
+        error: str = "",
+        for_good: bool = False,
+        if_wanted: bool = False,
     ) -> Sequence[JobId] | None:
         """Give the job up: due again `after` a rest; `failed` counts the try; `for_good` makes it dead.
 
-        One that somebody has asked to stop does not rest: whoever claims it next stops it.
-        Returns the ids that are worth a nudge (its own, if it is due at once); None if the lease was lost.
+        One that somebody has asked to stop does not rest: whoever claims it next stops it; with `if_wanted` it stays
+        with the one who has it. Returns the ids that are worth a nudge (its own, if it is due at once); None if it
+        stays, or the lease was lost.
         """
         ...
 
@@ -72,7 +80,7 @@ class JobLedger(Protocol):
     def list_jobs(
         self, *, state: JobState | None, kind: str | None, limit: int, after: tuple[str, ...] | None
     ) -> Page[JobRecord]:
-        """Jobs, oldest first."""
+        """Jobs, oldest first. `after`: `Page.next` of the page before."""
         ...
 
     def show(self, job_id: JobId) -> JobRecord:

@@ -95,7 +95,7 @@ class AnswerMessage:
         if draft.finish_reason is not None:
             return self._finish(user, lease, _complete(draft), stop, self._notes(conversation, lease))
         if stop.handing_back:
-            return self.jobs.put_back(lease, after=timedelta(0), failed=False) or ()
+            return self._another_try(user, lease, draft, stop, after=timedelta(0), failed=False)
         return self._finish(user, lease, _cancelled(draft), stop)
 
     def give_up(self, lease: Lease, error: str) -> Sequence[JobId]:
@@ -150,7 +150,7 @@ class AnswerMessage:
             return self._finish(user, lease, _cancelled(draft), stop)
         if pause is not None:
             again = timedelta(seconds=pause)
-            return stop.insist(lambda: self.jobs.put_back(lease, after=again, failed=True, error=error.code)) or ()
+            return self._another_try(user, lease, draft, stop, after=again, failed=True, error=error.code)
         return self._finish(
             user,
             lease,
@@ -164,6 +164,17 @@ class AnswerMessage:
             ),
             stop,
         )
+
+    def _another_try(
+        self, user: UserId, lease: Lease, draft: _Draft, stop: Stop, *, after: timedelta, failed: bool, error: str = ""
+    ) -> Sequence[JobId]:
+        """Later; but if somebody has asked to stop, of which this worker has not heard yet, that is what is done."""
+
+        def put_back() -> Sequence[JobId] | None:
+            return self.jobs.put_back(lease, after=after, failed=failed, error=error, if_wanted=True)
+
+        nudge = stop.insist(put_back)
+        return self._finish(user, lease, _cancelled(draft), stop) if nudge is None else nudge
 
     def _pause(self, lease: Lease, failure: ModelFailure) -> float | None:
         """Seconds until the next try; None for no further one."""
