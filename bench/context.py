@@ -170,7 +170,7 @@ def _verbs(engine: Engine, model: Counting, queue: Nudged, context_tokens: int) 
     )
     work = JobPorts(jobs=jobs, leases=jobs, ledger=jobs, queue=queue)
     plans = Plans(replace(BASIC, daily_messages=10**9, context_tokens=context_tokens), PRO)
-    rules = ChatRules(plans=plans, default_model="counting", choice=ModelChoice(scribe=""))
+    rules = ChatRules(plans=plans, choice=ModelChoice(default="counting", scribe=""))
     chatting = chat_verbs(ports, work, rules, clock)
     handlers = chat_handlers(ports, work, rules, chatting.metered_model, clock)
     return Verbs(

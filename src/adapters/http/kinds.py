@@ -119,7 +119,7 @@ KINDS: Final[Mapping[str, Kind]] = {
         503, "Webhooks are not set up", "The operator has configured no webhook secret, so no event can be checked."
     ),
     "temporary-reduced-capacity": Kind(
-        503, "Less capacity for the moment", "This can not be served right now. Nothing was done; try again later."
+        503, "Less capacity for the moment", "This cannot be served right now. Nothing was done; try again later."
     ),
     # What HTTP itself has to say.
     "bad-request": Kind(400, "Bad request", "The request is not proper HTTP, for instance in one of its headers."),

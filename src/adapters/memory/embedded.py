@@ -73,7 +73,7 @@ def chat(
     jobs = MemoryJobs(store)
     ports = _ports(MemoryChat(store, jobs, plan_of), attachments or MemoryAttachments(), llm)
     work = JobPorts(jobs=jobs, leases=jobs, ledger=jobs, queue=queue)
-    rules = ChatRules(plans=plans or Plans(), default_model=model, choice=ModelChoice(scribe=scribe))
+    rules = ChatRules(plans=plans or Plans(), choice=ModelChoice(default=model, scribe=scribe))
     core = build_chat(ports, work, rules, store.clock, job_rules=JobRules(threads=THREADS), on_event=on_event)
     runner = Runner(core, threads=THREADS, grace=GRACE)
     runner.open()

@@ -43,7 +43,7 @@ def billing_ports(settings: Settings, database: Engine, clock: Clock) -> Billing
     ledger = SqlBillingLedger(database)
     return BillingPorts(
         gateway=gateway,
-        told=gateway,
+        gateway_events=gateway,
         checkouts=SqlCheckouts(database),
         subscriptions=SqlSubscriptions(database),
         events=SqlBillingEvents(database),

@@ -51,8 +51,8 @@ def policy(settings: Settings) -> Policy:
         accounts=account_rules(settings),
         chat=ChatRules(
             plans=settings.plans,
-            default_model=settings.gemini_model,
             choice=ModelChoice(
+                default=settings.gemini_model,
                 fallback=settings.gemini_fallback_model,
                 # The demo model would only say again that it is one.
                 scribe=settings.gemini_small_model if settings.gemini_api_key else None,

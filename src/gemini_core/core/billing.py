@@ -37,7 +37,7 @@ class BillingPorts:
     """What billing needs of the world."""
 
     gateway: PaymentGateway
-    told: GatewayEvents
+    gateway_events: GatewayEvents
     checkouts: CheckoutRepo
     subscriptions: SubscriptionRepo
     events: BillingEvents
@@ -87,18 +87,26 @@ def billing_verbs(
     """The verbs, on these ports."""
     sync = _sync(ports, rules, clock, audience)
     return BillingVerbs(
-        subscribe_pro=SubscribePro(ports.checkouts, ports.gateway, sync, rules.offer, clock),
+        subscribe_pro=SubscribePro(
+            checkouts=ports.checkouts, gateway=ports.gateway, sync=sync, offer=rules.offer, clock=clock
+        ),
         get_subscription=GetSubscription(ports.ledger, rules.terms, clock),
-        change_cancellation=ChangeCancellation(ports.ledger, ports.gateway, sync, audit, clock),
+        change_cancellation=ChangeCancellation(
+            ledger=ports.ledger, gateway=ports.gateway, sync=sync, audit=audit, clock=clock
+        ),
         open_portal=OpenPortal(ports.checkouts, ports.gateway, rules.offer),
-        receive_webhook=ReceiveWebhook(ports.told, ports.events, jobs.queue, clock),
+        receive_webhook=ReceiveWebhook(ports.gateway_events, ports.events, jobs.queue, clock),
         request_sync=RequestSync(ports.events, jobs.queue, clock),
         sync_customer=sync,
         reconcile=_reconcile(ports, sync, clock),
         compare_customers=CompareCustomers(ports.ledger, sync),
-        grant_pro=GrantPro(ports.subscriptions, ports.ledger, rules.terms, clock, audience),
-        revoke_grants=RevokeGrants(ports.subscriptions, ports.ledger, rules.terms, clock, audience),
-        link_customer=LinkCustomer(ports.ledger, sync, clock),
+        grant_pro=GrantPro(
+            store=ports.subscriptions, ledger=ports.ledger, terms=rules.terms, clock=clock, audience=audience
+        ),
+        revoke_grants=RevokeGrants(
+            store=ports.subscriptions, ledger=ports.ledger, terms=rules.terms, clock=clock, audience=audience
+        ),
+        link_customer=LinkCustomer(ports.ledger, ports.gateway, sync, clock),
         clear_flags=ClearFlags(ports.ledger, clock),
         approve_checkout=ApproveCheckout(ports.approvals, sync),
         billing_ledger=ports.ledger,
@@ -107,7 +115,9 @@ def billing_verbs(
 
 
 def _sync(ports: BillingPorts, rules: BillingRules, clock: Clock, audience: Audience = NOBODY) -> SyncCustomer:
-    return SyncCustomer(ports.subscriptions, ports.gateway, rules.terms, clock, audience)
+    return SyncCustomer(
+        store=ports.subscriptions, gateway=ports.gateway, terms=rules.terms, clock=clock, audience=audience
+    )
 
 
 def end_billing(ports: BillingPorts, rules: BillingRules, clock: Clock) -> EndBilling:
@@ -116,7 +126,9 @@ def end_billing(ports: BillingPorts, rules: BillingRules, clock: Clock) -> EndBi
 
 
 def _reconcile(ports: BillingPorts, sync: SyncCustomer, clock: Clock) -> Reconcile:
-    return Reconcile(ports.reconciliation, ports.events, ports.told, sync, clock)
+    return Reconcile(
+        store=ports.reconciliation, events=ports.events, gateway=ports.gateway_events, sync=sync, clock=clock
+    )
 
 
 def billing_handlers(
@@ -125,7 +137,7 @@ def billing_handlers(
     """Who keeps the promises of billing."""
     sync = _sync(ports, rules, clock, audience)
     reconcile = _reconcile(ports, sync, clock)
-    resolve = ResolveEvent(ports.told, ports.events, jobs.queue, clock)
+    resolve = ResolveEvent(ports.gateway_events, ports.events, jobs.queue, clock)
     return {
         SYNC_JOB: Deed(jobs.jobs, lambda lease: sync(UserId(UUID(lease.args["user"])))),
         EVENT_JOB: Deed(jobs.jobs, lambda lease: resolve(lease.args["event"])),

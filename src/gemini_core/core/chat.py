@@ -1,7 +1,7 @@
 """Chat: rooms, messages, replies. Of use without the other topics too, where people are known from elsewhere."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from gemini_core.core.jobs import Chore, JobPorts
 from gemini_core.model.billing.plans import Plans
@@ -55,11 +55,10 @@ class ChatPorts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatRules:
-    """What the operator decides."""
+    """What the operator decides. `choice.default` is also the model of rooms that name none."""
 
     plans: Plans
-    default_model: str
-    choice: ModelChoice = ModelChoice()
+    choice: ModelChoice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,14 +89,37 @@ def chat_verbs(
 ) -> ChatVerbs:
     """The verbs, on these ports."""
     plans, cache, limit = rules.plans, ports.room_lists, TellLimit(ports.usage, audience)
-    go_on = GoOnFrom(ports.messages, ports.feed, jobs.queue, cache, plans, clock, limit)
+    go_on = GoOnFrom(
+        messages=ports.messages,
+        feed=ports.feed,
+        queue=jobs.queue,
+        cache=cache,
+        plans=plans,
+        clock=clock,
+        tell_limit=limit,
+    )
     return ChatVerbs(
-        create_room=CreateRoom(ports.rooms, ports.usage, cache, plans, rules.default_model, clock),
+        create_room=CreateRoom(
+            rooms=ports.rooms,
+            usage=ports.usage,
+            cache=cache,
+            plans=plans,
+            default_model=rules.choice.default,
+            clock=clock,
+        ),
         list_rooms=ListRooms(ports.rooms, cache),
         show_room=ShowRoom(ports.rooms, ports.messages),
-        change_room=ChangeRoom(ports.rooms, ports.usage, cache, plans, clock),
+        change_room=ChangeRoom(rooms=ports.rooms, usage=ports.usage, cache=cache, plans=plans, clock=clock),
         delete_room=DeleteRoom(ports.rooms, cache, jobs.queue, clock),
-        send_message=SendMessage(ports.messages, jobs.queue, cache, plans, _attachments(ports, rules), clock, limit),
+        send_message=SendMessage(
+            messages=ports.messages,
+            queue=jobs.queue,
+            cache=cache,
+            plans=plans,
+            attachments=_attachments(ports, rules),
+            clock=clock,
+            tell_limit=limit,
+        ),
         regenerate_reply=RegenerateReply(go_on),
         edit_message=EditMessage(go_on),
         list_messages=ListMessages(ports.messages),
@@ -127,15 +149,15 @@ def chat_handlers(
         SUMMARY_JOB: SumUp(ports.notes, jobs.jobs, scribe, clock),
         DROP_FILES: Deed(jobs.jobs, DropFiles(ports.attachments)),
         REPLY_JOB: AnswerMessage(
-            ports.replies,
-            jobs.jobs,
-            model,
-            ports.feed,
-            rules.plans,
-            _attachments(ports, rules),
-            clock,
-            replace(rules.choice, default=rules.default_model),
-            audience,
+            replies=ports.replies,
+            jobs=jobs.jobs,
+            model=model,
+            feed=ports.feed,
+            plans=rules.plans,
+            attachments=_attachments(ports, rules),
+            clock=clock,
+            choice=rules.choice,
+            audience=audience,
         ),
     }
 

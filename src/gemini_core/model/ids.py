@@ -11,10 +11,10 @@ ChatroomId = NewType("ChatroomId", UUID)
 MessageId = NewType("MessageId", UUID)
 JobId = NewType("JobId", UUID)
 
-# Words of 128 random bits. Asking the system for each of them would make threads change places every time.
 # Before every other id.
 NIL = UUID(int=0)
 
+# Words of 128 random bits. Asking the system for each of them would make threads change places every time.
 _WORDS: list[int] = []
 _PAGE = 256
 os.register_at_fork(after_in_child=_WORDS.clear)

@@ -187,7 +187,7 @@ class BillingEvents(Protocol):
     def list_events(
         self, *, state: EventState | None, user: UserId | None, limit: int, after: tuple[str, ...] | None
     ) -> Page[EventRecord]:
-        """Events, latest received first."""
+        """Events, latest received first. `after`: `Page.next` of the page before."""
         ...
 
 
@@ -202,7 +202,7 @@ class BillingLedger(Protocol):
         ...
 
     def list_records(self, which: BillingFilter, *, limit: int, after: tuple[str, ...] | None) -> Page[BillingRecord]:
-        """Users who are or were customers, or have a grant, oldest first."""
+        """Users who are or were customers, or have a grant, oldest first. `after`: `Page.next` of the page before."""
         ...
 
     def owner(self, customer_id: str) -> UserId | None:

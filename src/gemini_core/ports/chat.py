@@ -19,14 +19,18 @@ class RoomRepo(Protocol):
     def create(self, room: Chatroom, *, max_rooms: Mapping[str, int], once: Once | None) -> tuple[Chatroom, bool]:
         """Store a room, once per key; answers the room as first stored, and whether this was a replay.
 
-        `max_rooms` by plan. Raises `Conflict` (`room-limit-reached`), `Invalid` (`idempotency-key-reused`).
+        `max_rooms` by the name of a plan; that of `basic` is there, and counts for plans that are not.
+        Raises `Conflict` (`room-limit-reached`), `Invalid` (`idempotency-key-reused`).
         """
         ...
 
     def page(
         self, owner: UserId, *, archived: bool | None, limit: int, after: tuple[str, ...] | None
     ) -> Page[Chatroom]:
-        """The owner's rooms, latest activity first."""
+        """The owner's rooms, latest activity first; `archived` None: both kinds.
+
+        `after`: `Page.next` of the page before.
+        """
         ...
 
     def show(self, owner: UserId, room: ChatroomId) -> Chatroom:
@@ -59,8 +63,9 @@ class MessageRepo(Protocol):
     ) -> Sent:
         """All or nothing: reserve one unit of the author's UTC day, store the message, its pending reply and its job.
 
-        The reply's id is its job's id; the room is its lane. `limits`: daily units by plan. Once per key: the same
-        key gets the first outcome again and has no second effect, also at the same instant.
+        The reply's id is its job's id; the room is its lane. `limits`: daily units by the name of a plan; that of
+        `basic` is there, and counts for plans that are not. Once per key: the same key gets the first outcome again and
+        has no second effect, also at the same instant.
         Raises `NotFound`, `LimitReached`, `Invalid` (`idempotency-key-reused`).
         """
         ...
@@ -125,7 +130,7 @@ class MessageSearch(Protocol):
         """The reader's current messages that match, best first. Any text is a query; one without words finds nothing.
 
         `"so quoted"` is a phrase, `-so` is not in it. Where nothing has these words, what is nearly so written, among
-        the latest messages, may be found instead.
+        the latest messages, may be found instead. `after`: `Page.next` of the page before.
         """
         ...
 

@@ -72,7 +72,7 @@ def _compare(backend: Backend, *, as_json: bool) -> int:
 def _foretell(backend: Backend, user: UserId, *, clear_flags: bool, as_json: bool) -> None:
     core = backend.core
     record = core.billing_ledger.record(user)
-    becomes = core.sync_customer.foresee(record).status(core.clock.now(), core.sync_customer.terms)
+    becomes = core.sync_customer.foresee_status(record)
     cleared = {"flags": len(record.flags)} if clear_flags else {}
     would = {"user": user, "would": "look at the customer", **stands(core.get_subscription(user))}
     show_one({**would, "becomes": stands(becomes), **cleared}, as_json=as_json)

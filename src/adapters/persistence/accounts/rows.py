@@ -23,7 +23,7 @@ SESSION_COLUMNS = """s.id AS session_id, s.user_id AS owner, s.counter, s.creden
 
 
 def masked(column: str) -> str:
-    """The expression that masks a number as `model.accounts.masked` does."""
+    """The expression that masks a number as `model.accounts.people.masked` does."""
     return (
         f"CASE WHEN length({column}) > 11 THEN left({column}, 5) || '•••' || right({column}, 4)"
         f" ELSE left({column}, 3) || '•••' || right({column}, 2) END"

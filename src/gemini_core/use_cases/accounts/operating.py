@@ -21,8 +21,6 @@ from gemini_core.ports.jobs import JobQueue
 from gemini_core.use_cases.accounts.rules import Gate
 from gemini_core.use_cases.accounts.signing_in import clean_profile
 
-Position = tuple[str, ...] | None
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListUsers:
@@ -38,7 +36,7 @@ class ListUsers:
         plan: str | None = None,
         number: str | None = None,
         limit: int = 50,
-        after: Position = None,
+        after: tuple[str, ...] | None = None,
     ) -> Page[User]:
         """`number`: its beginning."""
         return self.operators.list_users(
@@ -175,7 +173,12 @@ class ListAudit:
     audit: AuditLog
 
     def __call__(
-        self, *, user: UserId | None = None, event: str | None = None, limit: int = 50, after: Position = None
+        self,
+        *,
+        user: UserId | None = None,
+        event: str | None = None,
+        limit: int = 50,
+        after: tuple[str, ...] | None = None,
     ) -> Page[AuditEvent]:
         """Of one user, or of one kind."""
         return self.audit.page(user=user, event=event, limit=limit, after=after)

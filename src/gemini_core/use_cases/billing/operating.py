@@ -13,7 +13,7 @@ from gemini_core.model.billing.ledger import BillingRecord, customer_taken
 from gemini_core.model.billing.subscriptions import Grant, GrantId, Standing, SubscriptionStatus, Terms
 from gemini_core.model.events import NOBODY, Audience
 from gemini_core.model.ids import UserId, uuid7
-from gemini_core.ports.billing import Approvals, BillingLedger, SubscriptionRepo
+from gemini_core.ports.billing import Approvals, BillingLedger, PaymentGateway, SubscriptionRepo
 from gemini_core.ports.clock import Clock
 from gemini_core.use_cases.billing.syncing import SyncCustomer
 
@@ -73,12 +73,13 @@ class LinkCustomer:
     """An operator says which of the gateway's customers a user is, and that customer is looked at."""
 
     ledger: BillingLedger
+    gateway: PaymentGateway
     sync: SyncCustomer
     clock: Clock
 
     def __call__(self, user: UserId, customer_id: str, *, by: str) -> BillingRecord:
         """Raises `NotFound` (user or customer), `Conflict` (`customer-taken`), `Unavailable`."""
-        self.sync.gateway.subscriptions(customer_id)
+        self.gateway.subscriptions(customer_id)
         self.ledger.link(user, customer_id, operator=by, now=self.clock.now())
         self.sync(user)
         return self.ledger.record(user)
@@ -86,7 +87,7 @@ class LinkCustomer:
     def foresee(self, user: UserId, customer_id: str) -> SubscriptionStatus:
         """What the status would be."""
         record = self.ledger.record(user)
-        found = tuple(self.sync.gateway.subscriptions(customer_id))
+        found = tuple(self.gateway.subscriptions(customer_id))
         owner = self.ledger.owner(customer_id)
         if owner not in (None, user) or record.customer_id not in (None, customer_id):
             raise customer_taken()

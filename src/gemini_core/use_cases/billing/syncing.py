@@ -6,7 +6,14 @@ from dataclasses import dataclass, replace
 from gemini_core.errors import NotFound
 from gemini_core.model.billing.events import Sync
 from gemini_core.model.billing.ledger import BillingRecord
-from gemini_core.model.billing.subscriptions import ALIVE, Cancellation, Standing, Subscription, Terms
+from gemini_core.model.billing.subscriptions import (
+    ALIVE,
+    Cancellation,
+    Standing,
+    Subscription,
+    SubscriptionStatus,
+    Terms,
+)
 from gemini_core.model.events import NOBODY, Audience
 from gemini_core.model.ids import UserId
 from gemini_core.ports.billing import PaymentGateway, SubscriptionRepo
@@ -46,6 +53,10 @@ class SyncCustomer:
             return record
         found = sorted(self._found(record.customer_id), key=lambda each: (each.created_at, each.id))
         return replace(record, subscriptions=tuple(found))
+
+    def foresee_status(self, record: BillingRecord) -> SubscriptionStatus:
+        """What the status would be after a look. Raises `Unavailable`."""
+        return self.foresee(record).status(self.clock.now(), self.terms)
 
     def _found(self, customer_id: str) -> Sequence[Subscription]:
         try:
