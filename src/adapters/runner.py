@@ -22,14 +22,14 @@ _dice = random.Random()  # noqa: S311
 
 
 class Runner:
-    """At most `threads` jobs at once. Nudges and sweeps both lead here; a job is claimed by one of them.
+    """At most `core.threads` jobs at once. Nudges and sweeps both lead here; a job is claimed by one of them.
 
     `grace`: seconds that jobs under way are given when it is to end. Its threads keep no program from ending.
     """
 
-    def __init__(self, core: JobVerbs, *, threads: int, grace: float = 20.0) -> None:
+    def __init__(self, core: JobVerbs, *, grace: float = 20.0) -> None:
         self._core = core
-        self._threads = threads
+        self._threads = core.threads
         self._grace = grace
         self._begun: SimpleQueue[JobId | None] = SimpleQueue()
         self._hands = 0

@@ -75,7 +75,7 @@ def chat(
     work = JobPorts(jobs=jobs, leases=jobs, ledger=jobs, queue=queue)
     rules = ChatRules(plans=plans or Plans(), choice=ModelChoice(default=model, scribe=scribe))
     core = build_chat(ports, work, rules, store.clock, job_rules=JobRules(threads=THREADS), on_event=on_event)
-    runner = Runner(core, threads=THREADS, grace=GRACE)
+    runner = Runner(core, grace=GRACE)
     runner.open()
     queue.pass_on(runner.start)
     return EmbeddedChat(**vars(core), queue=queue, runner=runner)

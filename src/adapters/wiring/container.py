@@ -178,6 +178,5 @@ class Container(DeclarativeContainer):
     runner = ThreadSafeSingleton(
         Runner,
         core,
-        threads=settings.provided.worker_threads,
         grace=settings.provided.worker_grace,
     )

@@ -53,7 +53,6 @@ class JobRules:
     renew_every: float = 5.0
     around: Callable[[Lease], AbstractContextManager[object]] = nullcontext
 
-
     @property
     def few_seats(self) -> int:
         """Threads that somebody outside may keep busy with what can wait a little, so that they delay no reply."""
@@ -77,13 +76,14 @@ def seated(handlers: Mapping[str, Handler], jobs: JobPorts, *, seats: int, longe
 @dataclass(frozen=True, kw_only=True)
 class JobVerbs:
     """What a worker does, and what its operator sees: `start_schedule` once, `keep_promise` for jobs that are nudged or
-    due (`due_jobs(limit=…)`, about once a second), and all the while its `chores`.
+    due (`due_jobs(limit=…)`, about once a second), at most `threads` at a time, and all the while its `chores`.
     """
 
     keep_promise: KeepPromise
     start_schedule: StartSchedule
     held_leases: HeldLeases
     due_jobs: Callable[..., Sequence[JobId]]
+    threads: int
     chores: tuple[Chore, ...]
     job_ledger: JobLedger
 
@@ -98,6 +98,7 @@ def job_verbs(
         start_schedule=StartSchedule(ports.jobs, handlers),
         held_leases=held,
         due_jobs=ports.leases.due,
+        threads=rules.threads,
         chores=(Chore("look", LOOK_EVERY, held.look), Chore("renew", rules.renew_every, held.renew), *more_chores),
         job_ledger=ports.ledger,
     )
