@@ -154,6 +154,16 @@ def test_nobody_is_shown_a_page_for_an_account_that_went_meanwhile(world: Billin
         world.opened(begun)
 
 
+def test_nobody_is_shown_the_page_of_another_customer_than_they_were_linked_to(world: BillingWorld) -> None:
+    user = world.user()
+    begun = world.begin(user)
+    world.ledger.link(user, "cus_other", operator="op", now=NOW)
+    with pytest.raises(Conflict):
+        world.opened(begun)
+    assert world.checkouts.customer(user).id == "cus_other"
+    assert world.begin(user).checkout.id != begun.checkout.id
+
+
 def test_a_customer_deleted_at_the_gateway_is_followed_by_another(world: BillingWorld) -> None:
     user, _ = world.customer()
     before = world.checkouts.customer(user)

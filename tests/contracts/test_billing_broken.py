@@ -126,6 +126,9 @@ class OneCustomer:
     def session_state(self, session_id: str) -> SessionState:
         raise AssertionError("this exam only listens to webhooks")
 
+    def bought(self, session_id: str) -> Subscription | None:
+        raise AssertionError("this exam only listens to webhooks")
+
     def close_checkouts(self, customer_id: str) -> None:
         raise AssertionError("this exam only listens to webhooks")
 

@@ -106,6 +106,20 @@ def test_a_session_is_open_until_it_is_paid(world: GatewayWorld) -> None:
     assert world.gateway.session_state(session.id) is SessionState.COMPLETE
 
 
+def test_what_was_bought_is_told_as_it_is_now(world: GatewayWorld) -> None:
+    session = world.gateway.open_checkout(checkout(), customer())
+    assert world.gateway.bought(session.id) is None
+    world.pay(session)
+    bought = world.gateway.bought(session.id)
+    assert bought == world.seen(session)
+    assert bought is not None
+    assert not bought.has_ended
+    world.gateway.cancel(bought.id, Cancellation.NOW)
+    ended = world.gateway.bought(session.id)
+    assert ended is not None
+    assert ended.has_ended
+
+
 def test_an_unknown_session_counts_as_open(world: GatewayWorld) -> None:
     assert world.gateway.session_state("cs_test_never") is SessionState.OPEN
 

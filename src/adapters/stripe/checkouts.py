@@ -57,6 +57,11 @@ class Checkouts:
             raise
         return SessionState(status or "open")
 
+    def bought(self, session_id: str) -> str | None:
+        """The id of the subscription that the session has led to."""
+        subscription = self._sessions.retrieve(session_id).subscription
+        return subscription if isinstance(subscription, str) else None
+
     def close_all(self, customer_id: str) -> None:
         """As `PaymentGateway.close_checkouts`."""
         try:

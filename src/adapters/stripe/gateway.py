@@ -76,6 +76,9 @@ class StripeGateway:
     def session_state(self, session_id: str) -> SessionState:
         return self._call("session_state", lambda: self._checkouts.state(session_id))
 
+    def bought(self, session_id: str) -> Subscription | None:
+        return self._call("bought", lambda: self._bought(session_id))
+
     def close_checkouts(self, customer_id: str) -> None:
         self._call("close_checkouts", lambda: self._checkouts.close_all(customer_id))
 
@@ -108,6 +111,10 @@ class StripeGateway:
         return self._call("customer_of", lambda: self._customer_of(subject.kind, subject.id))
 
     # --- the deeds ----------------------------------------------------------------------------------------------------
+
+    def _bought(self, session_id: str) -> Subscription | None:
+        subscription_id = self._checkouts.bought(session_id)
+        return self._subscriptions.one(subscription_id) if subscription_id else None
 
     def _page_of_events(self, asked: Any, moment: datetime) -> tuple[list[Hint], str | None]:
         """What can be read of a page; and its last event, if there is another page."""

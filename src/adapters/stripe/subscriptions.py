@@ -22,6 +22,10 @@ class Subscriptions:
         found = self._subscriptions.list({"customer": customer_id, "status": "all", "limit": 100})
         return [_subscription(each.to_dict()) for each in found.auto_paging_iter()]
 
+    def one(self, subscription_id: str) -> Subscription:
+        """As it is now; it may be there before the customer's list shows it."""
+        return _subscription(self._subscriptions.retrieve(subscription_id).to_dict())
+
     def cancel(self, subscription_id: str, when: Cancellation) -> None:
         """As `PaymentGateway.cancel`."""
         try:
@@ -38,7 +42,7 @@ class Subscriptions:
                 raise
 
     def _has_ended(self, subscription_id: str) -> bool:
-        return self._subscriptions.retrieve(subscription_id).status in ("canceled", "incomplete_expired")
+        return self.one(subscription_id).has_ended
 
 
 def _subscription(told: Mapping[str, Any]) -> Subscription:

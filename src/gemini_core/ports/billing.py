@@ -32,6 +32,10 @@ class PaymentGateway(Protocol):
         """What became of a session. One that the gateway does not know counts as `OPEN` until it expires by itself."""
         ...
 
+    def bought(self, session_id: str) -> Subscription | None:
+        """What a session that is complete has led to, as it is now, also before `subscriptions` shows it."""
+        ...
+
     def close_checkouts(self, customer_id: str) -> None:
         """Nobody can pay any more on a page that was opened for this customer. What was paid already stays."""
         ...
@@ -97,8 +101,8 @@ class CheckoutRepo(Protocol):
     def opened(self, checkout: Checkout, session: Session, *, now: datetime, once: Once | None) -> Begun:
         """The gateway has answered: store the page, the customer's id, and what the key stands for.
 
-        Answers what was stored first. Raises `Invalid` (`idempotency-key-reused`), `NotFound` (no such user any more:
-        nobody is shown the page).
+        Answers what was stored first. Raises `Invalid` (`idempotency-key-reused`), `NotFound` (no such user any more),
+        `Conflict` (the user was linked to another customer meanwhile): then nobody is shown the page.
         """
         ...
 
@@ -210,7 +214,10 @@ class BillingLedger(Protocol):
         ...
 
     def link(self, user: UserId, customer_id: str, *, operator: str, now: datetime) -> None:
-        """The user is that customer. Raises `NotFound` (no such user), `Conflict` (either belongs to another)."""
+        """The user is that customer, and an attempt to buy as another one is over.
+
+        Raises `NotFound` (no such user), `Conflict` (either belongs to another).
+        """
         ...
 
     def clear_flags(self, user: UserId, *, operator: str, now: datetime) -> int:

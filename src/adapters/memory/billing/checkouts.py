@@ -5,6 +5,7 @@ from datetime import datetime
 
 from adapters.memory.billing.tables import MemoryBilling
 from gemini_core.model.billing.checkouts import AlreadySubscribed, Begun, Checkout, CheckoutId, Customer, Session
+from gemini_core.model.billing.ledger import customer_taken
 from gemini_core.model.billing.subscriptions import Terms
 from gemini_core.model.ids import UserId
 from gemini_core.model.requests import Once
@@ -39,7 +40,9 @@ class MemoryCheckouts:
         with billing.store.lock:
             first = billing.first(user, once, now)
             card = billing.card(user, now)
-            card.customer = replace(card.customer, id=card.customer.id or session.customer_id)
+            if card.customer.id not in (None, session.customer_id):
+                raise customer_taken()
+            card.customer = replace(card.customer, id=session.customer_id)
             stored = billing.checkouts[checkout.id]
             if stored.session_id is None:
                 stored = replace(stored, session_id=session.id, url=session.url, expires_at=session.expires_at)

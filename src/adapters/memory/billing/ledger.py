@@ -45,6 +45,7 @@ class MemoryBillingLedger:
                 raise customer_taken()
             self.billing.audit.note(linked(user, customer_id, operator=operator, now=now))
             card.customer = replace(card.customer, id=customer_id)
+            self.billing.close_checkouts(user)
 
     def clear_flags(self, user: UserId, *, operator: str, now: datetime) -> int:
         with self.billing.store.lock:

@@ -18,6 +18,9 @@ class NothingForSale:
     def session_state(self, session_id: str) -> SessionState:
         raise _nothing_for_sale()
 
+    def bought(self, session_id: str) -> Subscription | None:
+        raise _nothing_for_sale()
+
     def close_checkouts(self, customer_id: str) -> None:
         raise _nothing_for_sale()
 

@@ -58,7 +58,7 @@ class MemorySubscriptions:
             for each in surplus(subscriptions, terms):
                 card.flags[Concern.DUPLICATE, each] = Flag(Concern.DUPLICATE, each, now)
             if any(each.is_alive(terms) for each in subscriptions):
-                billing.closed |= {each.id for each in billing.checkouts.values() if each.user_id == sync.user_id}
+                billing.close_checkouts(sync.user_id)
             for event in list(billing.events.values()):
                 if event.state is EventState.RECEIVED and event.customer_id == sync.customer_id:
                     self._done(event, sync, now)

@@ -83,6 +83,10 @@ class MemoryBilling:
         open_ones = (each for each in self.checkouts.values() if each.user_id == user and each.id not in self.closed)
         return next(open_ones, None)
 
+    def close_checkouts(self, user: UserId) -> None:
+        """The user's attempts are over."""
+        self.closed |= {each.id for each in self.checkouts.values() if each.user_id == user}
+
     def grants_of(self, user: UserId) -> tuple[Grant, ...]:
         """Every grant the user ever had."""
         return tuple(grant for grant in self.grants.values() if grant.user_id == user)

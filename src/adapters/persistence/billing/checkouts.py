@@ -11,6 +11,7 @@ from adapters.persistence.engine import statement, transaction
 from adapters.persistence.once import first_outcome, take_key
 from adapters.persistence.tables import billing_checkouts
 from gemini_core.model.billing.checkouts import AlreadySubscribed, Begun, Checkout, CheckoutId, Customer, Session
+from gemini_core.model.billing.ledger import customer_taken
 from gemini_core.model.billing.subscriptions import Terms
 from gemini_core.model.ids import UserId
 from gemini_core.model.requests import Once, no_user
@@ -77,8 +78,10 @@ class SqlCheckouts:
     def opened(self, checkout: Checkout, session: Session, *, now: datetime, once: Once | None) -> Begun:
         user = checkout.user_id
         with transaction(self.engine) as connection:
-            connection.execute(KNOW_CUSTOMER, {"user": user, "customer": session.customer_id})
+            known = connection.execute(KNOW_CUSTOMER, {"user": user, "customer": session.customer_id}).scalar_one()
             lock_user(connection, user, now)
+            if known != session.customer_id:
+                raise customer_taken()
             stored = {"session": session.id, "url": session.url, "expires_at": session.expires_at}
             connection.execute(STORE_SESSION, {"checkout": checkout.id, **stored})
             replayed = once is not None and not take_key(connection, user, once, {"checkout": str(checkout.id)}, now)

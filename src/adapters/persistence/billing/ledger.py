@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, Row, bindparam, delete, select, text
 
 from adapters.persistence.accounts.audit import add_note
 from adapters.persistence.billing.rows import customer_of, grant_of, subscriptions_of
-from adapters.persistence.billing.subscriptions import GRANTS_OF
+from adapters.persistence.billing.subscriptions import CLOSE_CHECKOUTS_OF, GRANTS_OF
 from adapters.persistence.engine import statement, transaction
 from adapters.persistence.tables import billing_checkouts, billing_flags
 from gemini_core.model.billing.acts import flags_cleared, linked
@@ -110,6 +110,7 @@ class SqlBillingLedger:
                 return
             if connection.execute(LINK, {"user": user, "customer": customer_id, "now": now}).one_or_none() is None:
                 raise customer_taken()
+            connection.execute(CLOSE_CHECKOUTS_OF, {"user": user})
             add_note(connection, linked(user, customer_id, operator=operator, now=now))
 
     def clear_flags(self, user: UserId, *, operator: str, now: datetime) -> int:

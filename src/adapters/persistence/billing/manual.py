@@ -75,6 +75,10 @@ class ManualGateway:
         row = self._find(session_id)
         return SessionState.COMPLETE if row is not None and row.approved_at is not None else SessionState.OPEN
 
+    def bought(self, session_id: str) -> Subscription | None:
+        row = self._find(session_id)
+        return _subscription(row, self.clock.now()) if row is not None and row.approved_at is not None else None
+
     def close_checkouts(self, customer_id: str) -> None:
         with statement(self.engine) as connection:
             connection.execute(WITHDRAW, {"customer": customer_id})

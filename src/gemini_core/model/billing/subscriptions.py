@@ -14,6 +14,8 @@ NEVER = datetime.min.replace(tzinfo=UTC)
 FOREVER = datetime.max.replace(tzinfo=UTC)
 # A subscription in one of these goes on at the gateway: it is, or may again be, charged for.
 ALIVE = frozenset({"trialing", "active", "past_due", "unpaid", "paused"})
+# It is over for good.
+ENDED = frozenset({"canceled", "incomplete_expired"})
 # The first payment never came.
 UNPAID = frozenset({"incomplete", "incomplete_expired"})
 
@@ -45,6 +47,11 @@ class Subscription:
     def ends_at(self) -> datetime | None:
         """When it will end as planned; None while no end is planned."""
         return self.cancel_at or (self.period_end if self.cancel_at_period_end else None)
+
+    @property
+    def has_ended(self) -> bool:
+        """Nothing more will come of it, nor be charged for."""
+        return self.status in ENDED
 
     def is_ours(self, terms: Terms) -> bool:
         """It is for pro, and not for something else that is sold under the same account."""

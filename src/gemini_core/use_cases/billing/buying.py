@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from gemini_core.errors import Conflict, Failure, NotFound
+from gemini_core.errors import Conflict, Failure, NotFound, Unavailable
 from gemini_core.model.billing.checkouts import (
     AlreadySubscribed,
     Begun,
@@ -38,23 +38,38 @@ class SubscribePro:
             begun = self.checkouts.begin(draft, self.sync.terms, now=now, once=once)
             if begun.replayed:
                 return begun
-            if self._is_over(begun.checkout):
+            if self._is_over(begun):
                 begun = self.checkouts.begin(draft, self.sync.terms, now=now, once=once)
         except AlreadySubscribed:
             raise AlreadySubscribed(portal_url=self._portal(user)) from None
-        return self.checkouts.opened(begun.checkout, self._session(begun), now=now, once=once)
+        session = self._session(begun)
+        try:
+            return self.checkouts.opened(begun.checkout, session, now=now, once=once)
+        except Conflict:
+            self.gateway.close_checkouts(session.customer_id)
+            raise _in_a_moment() from None
 
-    def _is_over(self, checkout: Checkout) -> bool:
-        """A page that was paid, or has expired, is not shown again: only the gateway knows."""
-        if checkout.session_id is None:
+    def _is_over(self, begun: Begun) -> bool:
+        """A page that was paid, has expired, or sells what is sold no more, is not shown again."""
+        checkout, outdated = begun.checkout, begun.checkout.offer.price != self.offer.price
+        if outdated and begun.customer.id:
+            self.gateway.close_checkouts(begun.customer.id)
+        state = self.gateway.session_state(checkout.session_id) if checkout.session_id else SessionState.OPEN
+        if state is SessionState.OPEN and not outdated:
             return False
-        state = self.gateway.session_state(checkout.session_id)
-        if state is SessionState.OPEN:
-            return False
-        if state is SessionState.COMPLETE:
-            self.sync(checkout.user_id)
+        if checkout.session_id and state is SessionState.COMPLETE:
+            self._settle(checkout.user_id, checkout.session_id)
         self.checkouts.close(checkout.id)
         return True
+
+    def _settle(self, user: UserId, session_id: str) -> None:
+        """Whoever has paid, or is about to, buys nothing more until what was bought has ended."""
+        bought = self.gateway.bought(session_id)
+        self.sync(user)
+        if bought is None:
+            raise _in_a_moment()
+        if not bought.has_ended:
+            raise AlreadySubscribed
 
     def _session(self, begun: Begun) -> Session:
         checkout, customer = begun.checkout, begun.customer
@@ -74,6 +89,10 @@ class SubscribePro:
             return self.gateway.portal(customer.id, self.offer.return_url) if customer.id else None
         except Failure:
             return None
+
+
+def _in_a_moment() -> Unavailable:
+    return Unavailable("The payment provider is not ready for this yet.", code="payments-unavailable")
 
 
 @dataclass(frozen=True, slots=True)
