@@ -240,6 +240,14 @@ def test_sessions_are_listed_and_ended_by_their_owner_alone(api: Api) -> None:
     assert api.get("/user/me/", token=owner["access"]).status_code == 401
 
 
+def test_whoever_signs_out_with_more_to_say_stays_signed_in(api: Api) -> None:
+    token = api.sign_up()["access"]
+    for path in ("/auth/logout/", "/auth/logout-all/"):
+        assert api.post(path, {"x": 1}, token=token).status_code == 422
+        assert api.get("/user/me/", token=token).status_code == 200
+    assert api.post("/auth/logout/", {}, token=token).status_code == 204
+
+
 def test_a_token_with_a_second_spelling_is_still_of_the_session_that_ended(api: Api) -> None:
     token = api.sign_up()["access"]
     assert api.post("/auth/logout/", token=token).status_code == 204

@@ -9,6 +9,7 @@ from adapters.memory.model import ScriptedModel
 from gemini_core.model.chat import Usage
 from gemini_core.model.replies import Piece
 
+JSON = {"Content-Type": "application/json"}
 ANN, BOB = uuid4(), uuid4()
 NOBODYS = UUID("019e35ce-b600-7c6e-be7d-5e91df7a0702")
 
@@ -72,6 +73,34 @@ def test_an_edit_with_the_same_key_has_its_effect_once(api: ChatApi) -> None:
     assert (first.json, again.headers["idempotent-replayed"]) == (again.json, "true")
     other = api.call(ANN, "POST", path, headers=key, json={"content": "uno"})
     assert (other.status_code, other.json["type"]) == (422, "/problems/idempotency-key-reused")
+
+
+@pytest.mark.parametrize("deed", ["regenerate", "cancel"])
+def test_what_takes_no_body_refuses_one_that_says_anything(api: ChatApi, deed: str) -> None:
+    room = api.room(ANN)
+    reply = api.final(ANN, room, api.send(ANN, room, "one")["reply"])
+    path, form = f"{room}message/{reply['id']}/{deed}/", {"Content-Type": "application/x-www-form-urlencoded"}
+    refused = api.call(ANN, "POST", path, json={"x": 1})
+    assert [(error["field"], error["code"]) for error in refused.json["errors"]] == [("x", "unknown_field")]
+    assert api.call(ANN, "POST", path, body="x=1", headers=form).status_code == 415
+    assert len(api.call(ANN, "GET", f"{room}message/", params={"reply_to": reply["reply_to"]}).json["items"]) == 1
+    done = {"regenerate": 202, "cancel": 409}[deed]
+    for body, headers in (b"{}", JSON), (b"", JSON), (b"", form), (b"", {}):
+        answer = api.call(ANN, "POST", path, body=body, headers=headers)
+        assert answer.status_code == done, answer.text
+        if done == 202:
+            api.final(ANN, room, answer.json["reply"])
+            path = f"{room}message/{answer.json['reply']['id']}/{deed}/"
+
+
+def test_a_message_is_measured_when_it_is_trimmed(api: ChatApi) -> None:
+    room, longest = api.room(ANN), "\U0001f375" * 32_000
+    path = f"{room}message/{api.send(ANN, room, ' ' * 130_000 + 'a')['message']['id']}/edit/"
+    for where in (f"{room}message/", path):
+        sent = api.call(ANN, "POST", where, json={"content": f"{longest}{' ' * 130_000}"})
+        assert sent.json["message"]["content"] == longest
+        (error,) = api.call(ANN, "POST", where, json={"content": f"{longest}."}).json["errors"]
+        assert (error["field"], error["code"]) == ("content", "too_long")
 
 
 def test_another_reply_is_streamed_where_the_client_asks_for_it(api: ChatApi) -> None:

@@ -80,6 +80,11 @@ def test_archived_rooms_are_listed_apart(api: ChatApi) -> None:
         ("system_instruction", "x" * 8_001, "too_long"),
         ("model", "a model", "invalid_format"),
         ("model", "x" * 101, "too_long"),
+        ("model", "", "invalid_format"),
+        ("model", "../../x", "invalid_format"),
+        ("model", "models/../x", "invalid_format"),
+        ("model", "models/..", "invalid_format"),
+        ("model", "publishers/x", "invalid_format"),
         ("model", "unheard-of", "not_a_choice"),
         ("pinned", "yes", "wrong_type"),
         ("owner", "me", "unknown_field"),
@@ -99,9 +104,18 @@ def test_what_cannot_be_is_named_with_its_limit_and_nothing_changes(
         assert api.call(ANN, "POST", "/chatroom/", json={field: value}).status_code == 422
 
 
-def test_the_longest_title_and_instruction_are_taken(api: ChatApi) -> None:
+def test_the_longest_title_and_instruction_are_taken_whatever_there_is_to_trim(api: ChatApi) -> None:
     longest = {"title": "\U0001f375" * 200, "system_instruction": "\U0001f375" * 8_000}
-    assert api.call(ANN, "GET", api.room(ANN, **longest)).json.items() >= longest.items()
+    padded = {field: " " * 40_000 + text for field, text in longest.items()}
+    room = api.room(ANN, **padded)
+    assert api.call(ANN, "GET", room).json.items() >= longest.items()
+    assert api.call(ANN, "PATCH", room, json=padded).json.items() >= longest.items()
+
+
+@pytest.mark.parametrize("model", ["gemini-3.8-flash", "models/gemini_3.8", "tunedModels/ours-7x"])
+def test_a_model_may_be_named_as_its_provider_names_it(model: str) -> None:
+    api = ChatApi.of(ScriptedModel(["Yes."]), plans=Plans(BASIC, PRO))
+    assert api.call(ANN, "GET", api.room(ANN, model=model)).json["model"] == model
 
 
 def test_a_model_outside_the_plan_is_refused_naming_the_plan_that_has_it(api: ChatApi) -> None:

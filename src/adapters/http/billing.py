@@ -16,10 +16,6 @@ SIGNATURE = Parameter("Stripe-Signature", "Stripe's signature over the raw body.
 SESSION = Parameter("session_id", "What Checkout adds; it is not looked at.")
 
 
-class Nothing(Struct, forbid_unknown_fields=True):
-    """There is nothing to say: what is sold, and where the pages lead back to, is ours to decide."""
-
-
 class CheckoutAnswer(Struct):
     """Where to pay."""
 
@@ -64,7 +60,7 @@ class Subscriptions:
 
     @describe(
         "Buy pro",
-        body=Nothing,
+        body=bodies.Nothing,
         answers={201: CheckoutAnswer},
         headers=(IDEMPOTENCY_KEY,),
         answer_headers={"Idempotent-Replayed": "`true` where this is a replay."},
@@ -73,7 +69,7 @@ class Subscriptions:
     def on_post_subscribe(self, req: Request, resp: Response) -> None:
         """A page to pay on. Asking again gives the same page until it is paid or expires."""
         asking = caller(req)
-        bodies.read(req, Nothing)
+        bodies.read(req, bodies.Nothing)
         begun = self._core.subscribe_pro(asking.user_id, key=req.get_header("Idempotency-Key"))
         resp.status = HTTP_201
         if begun.replayed:
@@ -87,27 +83,27 @@ class Subscriptions:
 
     @describe(
         "Cancel",
-        body=Nothing,
+        body=bodies.Nothing,
         answers={202: SubscriptionAnswer},
         problems=("no-subscription", "payments-unavailable", "payments-misconfigured"),
     )
     def on_post_cancel(self, req: Request, resp: Response) -> None:
         """The subscription ends with the period that is paid; pro until then."""
         asking = caller(req)
-        bodies.read(req, Nothing)
+        bodies.read(req, bodies.Nothing)
         resp.status = HTTP_202
         resp.data = bodies.write(_told(self._core.change_cancellation(asking.user_id, Cancellation.AT_PERIOD_END)))
 
     @describe(
         "Open the portal",
-        body=Nothing,
+        body=bodies.Nothing,
         answers={201: PortalAnswer},
         problems=("no-subscription", "no-portal", "payments-unavailable", "payments-misconfigured"),
     )
     def on_post_portal(self, req: Request, resp: Response) -> None:
         """The payment provider's own page for cards, invoices and cancellation."""
         asking = caller(req)
-        bodies.read(req, Nothing)
+        bodies.read(req, bodies.Nothing)
         resp.status = HTTP_201
         resp.data = bodies.write(PortalAnswer(self._core.open_portal(asking.user_id)))
 

@@ -27,13 +27,17 @@ _BRACKETS: Final = re.compile(rb"[\[\]{}]")
 _encoder = msgspec.json.Encoder()
 
 
+class Nothing(msgspec.Struct, forbid_unknown_fields=True):
+    """There is nothing to say: the path says it all."""
+
+
 def read(req: falcon.Request, kind: type[S], *, limit: int = MAX_BYTES) -> S:
-    """The body as a `kind`. Where all its fields are optional, no body at all will do.
+    """The body as a `kind`. Where all its fields are optional, no body at all will do, whatever it is called.
 
     Raises Falcon's 400 (not JSON), 413 (more than `limit` bytes) and 415 (not `application/json`), and `Invalid`.
     """
     data = raw(req, limit=limit)
-    if not data and req.content_type is None and may_be_left_out(kind):
+    if not data and may_be_left_out(kind):
         return kind()
     if not _is_json(req.content_type or ""):
         raise falcon.HTTPUnsupportedMediaType(description="Send application/json.")

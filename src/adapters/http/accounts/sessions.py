@@ -60,17 +60,20 @@ class Sessions:
         body = bodies.read(req, RefreshBody)
         resp.data = bodies.write(pair_answer(self._core.refresh(req.context.client, body.refresh)))
 
-    @describe("Sign out", answers={204: None})
+    @describe("Sign out", body=bodies.Nothing, answers={204: None})
     def on_post_logout(self, req: Request, resp: Response) -> None:
         """Ends this session, on every process at once."""
         who = caller(req)
+        bodies.read(req, bodies.Nothing)
         self._core.end_session(who, req.context.client, who.session_id)
         resp.status = falcon.HTTP_204
 
-    @describe("Sign out everywhere", answers={204: None})
+    @describe("Sign out everywhere", body=bodies.Nothing, answers={204: None})
     def on_post_logout_all(self, req: Request, resp: Response) -> None:
         """Ends every session of the user."""
-        self._core.end_all_sessions(caller(req), req.context.client)
+        who = caller(req)
+        bodies.read(req, bodies.Nothing)
+        self._core.end_all_sessions(who, req.context.client)
         resp.status = falcon.HTTP_204
 
     @describe("The user's sessions", answers={200: SessionList})

@@ -20,14 +20,9 @@ from gemini_core.core.chat import ChatVerbs
 from gemini_core.errors import Invalid
 from gemini_core.model.attachments import MOST_FILES, File
 from gemini_core.model.ids import ChatroomId, MessageId
-from gemini_core.use_cases.chat.messages import MAX_CONTENT
 
 MAX_WAIT = 30
 FORWARDS, BACKWARDS = "forwards", "backwards"
-# More than any content can be in bytes, escaped as JSON: the limit in characters is told by the field.
-Text = Annotated[str, Meta(max_length=4 * MAX_CONTENT)]
-
-
 ACCEPTED = {202: SentAnswer, 200: Raw("text/event-stream", "The reply's events, where the client accepts them.")}
 ACCEPTED_HEADERS = {
     "Location": "The reply.",
@@ -46,14 +41,14 @@ class NewFile(Struct, forbid_unknown_fields=True):
 class NewMessage(Struct, forbid_unknown_fields=True):
     """1 to 32,000 characters after trimming; with files, where the plan has them, up to its size in all."""
 
-    content: Text
+    content: str
     attachments: Annotated[list[NewFile], Meta(max_length=MOST_FILES)] = []
 
 
 class Edit(Struct, forbid_unknown_fields=True):
     """1 to 32,000 characters after trimming."""
 
-    content: Text
+    content: str
 
 
 class Messages:
@@ -162,18 +157,22 @@ class OneMessage:
 
     @describe(
         "Stop a reply",
+        body=bodies.Nothing,
         answers={202: MessageAnswer},
         path=(ROOM_ID, MESSAGE_ID),
         problems=("not-found", "already-final"),
     )
     def on_post_cancel(self, req: falcon.Request, resp: falcon.Response, room_id: UUID, message_id: UUID) -> None:
         """Within a second. What was generated so far is kept."""
-        reply = self._core.cancel_reply(caller(req).user_id, ChatroomId(room_id), MessageId(message_id))
+        author = caller(req).user_id
+        bodies.read(req, bodies.Nothing)
+        reply = self._core.cancel_reply(author, ChatroomId(room_id), MessageId(message_id))
         resp.status = falcon.HTTP_202
         resp.data = bodies.write(message_answer(reply))
 
     @describe(
         "Ask for another reply",
+        body=bodies.Nothing,
         answers=ACCEPTED,
         path=(ROOM_ID, MESSAGE_ID),
         headers=(IDEMPOTENCY_KEY,),
@@ -187,6 +186,7 @@ class OneMessage:
         to a message: `GET /chatroom/<room_id>/message/?reply_to=<message_id>`.
         """
         asking = caller(req)
+        bodies.read(req, bodies.Nothing)
         sent = self._core.regenerate_reply(
             asking.user_id,
             ChatroomId(room_id),

@@ -25,24 +25,27 @@ from gemini_core.core.chat import ChatVerbs
 from gemini_core.errors import Invalid
 from gemini_core.model.chat import RoomChange
 from gemini_core.model.ids import ChatroomId
-from gemini_core.use_cases.chat.rooms import MAX_MODEL, MAX_SYSTEM_INSTRUCTION, MAX_TITLE
+from gemini_core.use_cases.chat.rooms import MAX_MODEL
 
 LATEST = 20
 
 
 class NewRoom(Struct, forbid_unknown_fields=True):
-    """What a chatroom starts with; all of it can be changed later."""
+    """What a chatroom starts with; all of it can be changed later.
 
-    title: Annotated[str, Meta(max_length=4 * MAX_TITLE)] | None = None
-    system_instruction: Annotated[str, Meta(max_length=4 * MAX_SYSTEM_INSTRUCTION)] | None = None
+    After trimming a title has at most 200 characters, and an instruction 8,000.
+    """
+
+    title: str | None = None
+    system_instruction: str | None = None
     model: Annotated[str, Meta(max_length=MAX_MODEL)] | None = None
 
 
 class RoomPatch(Struct, forbid_unknown_fields=True):
     """What changes; null takes a title or an instruction away."""
 
-    title: Annotated[str, Meta(max_length=4 * MAX_TITLE)] | UnsetType | None = UNSET
-    system_instruction: Annotated[str, Meta(max_length=4 * MAX_SYSTEM_INSTRUCTION)] | UnsetType | None = UNSET
+    title: str | UnsetType | None = UNSET
+    system_instruction: str | UnsetType | None = UNSET
     model: Annotated[str, Meta(max_length=MAX_MODEL)] | UnsetType = UNSET
     pinned: bool | UnsetType = UNSET
     archived: bool | UnsetType = UNSET

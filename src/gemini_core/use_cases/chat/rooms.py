@@ -1,5 +1,6 @@
 """Rooms: opened, listed, changed, deleted."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -18,6 +19,7 @@ from gemini_core.use_cases.chat.rules import checked, page_of
 MAX_TITLE = 200
 MAX_SYSTEM_INSTRUCTION = 8_000
 MAX_MODEL = 100
+NAME_OF_A_MODEL = re.compile(r"(?:models/|tunedModels/)?[A-Za-z0-9][A-Za-z0-9._-]*")
 # No message has a greater id.
 NEWEST = MessageId(UUID(int=(1 << 128) - 1))
 
@@ -139,7 +141,7 @@ class DeleteRoom:
 
 
 def _model_of_plan(model: str, plan: Plan, plans: Plans) -> str:
-    if not 1 <= len(model) <= MAX_MODEL or not all(c.isascii() and (c.isalnum() or c in "._-/") for c in model):
+    if len(model) > MAX_MODEL or not NAME_OF_A_MODEL.fullmatch(model):
         raise Invalid.field("model", "must be the name of a model", "invalid_format")
     if plan.allows_model(model):
         return model
