@@ -1,7 +1,9 @@
 """The operator's commands, on PostgreSQL and Redis."""
 
 import json
+import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from click.testing import CliRunner, Result
 from sqlalchemy import Engine
 
 from adapters.cli.main import cli
+from adapters.cli.users import REDIS_AWAY
 from adapters.settings import Settings
 from adapters.wiring.container import Container
 from gemini_core.core import Core
@@ -25,16 +28,22 @@ class Backend:
     core: Core
 
 
-@pytest.fixture
-def run(postgres_url: str, valkey_url: str, tmp_path: Path) -> Iterator[Run]:
+@contextmanager
+def console(postgres_url: str, redis_url: str, folder: Path) -> Iterator[Run]:
     settings = Settings.load(
-        {"DATABASE_URL": postgres_url, "REDIS_URL": valkey_url, "DATA_DIR": str(tmp_path), "SECRET_KEY": "s" * 40}
+        {"DATABASE_URL": postgres_url, "REDIS_URL": redis_url, "DATA_DIR": str(folder), "SECRET_KEY": "s" * 40}
     )
     container = Container(settings=settings)
     backend = Backend(settings, container.core())
     yield lambda *words: CliRunner().invoke(cli, words, obj=backend)
     container.database().dispose()
     container.redis().close()
+
+
+@pytest.fixture
+def run(postgres_url: str, valkey_url: str, tmp_path: Path) -> Iterator[Run]:
+    with console(postgres_url, valkey_url, tmp_path) as found:
+        yield found
 
 
 def found(result: Result) -> Any:
@@ -66,6 +75,31 @@ def test_every_act_is_in_the_audit_log_with_the_operators_name(run: Run) -> None
         ("account.created", "olga"),
     ]
     assert NUMBER not in run("audit", "list").stdout
+
+
+def test_every_act_is_told_as_json_too(run: Run) -> None:
+    user = found(run("users", "create", NUMBER, "--json"))["id"]
+    acts = {"suspend": "suspended", "restore": "restored", "logout": "logged out", "delete": "deleted"}
+    for act, deed in acts.items():
+        told = run("users", act, user, "--json", *(() if act == "restore" else ("--yes",)))
+        assert (found(told), told.stderr) == ({"id": user, "done": deed}, "")
+
+
+def test_an_end_that_redis_cannot_be_told_of_yet_is_told_as_such(postgres_url: str, tmp_path: Path) -> None:
+    with console(postgres_url, "redis://127.0.0.1:1", tmp_path) as run:
+        user = found(run("users", "create", NUMBER, "--json"))["id"]
+        for act in ("suspend", "logout", "delete"):
+            told = run("users", act, user, "--yes", "--json")
+            assert found(told)["id"] == user
+            assert told.stderr == f"{REDIS_AWAY}\n"
+
+
+def test_an_operator_without_a_name_is_known_by_their_number(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 54321)
+    run("users", "create", NUMBER)
+    assert found(run("audit", "list", "--json"))["items"][0]["operator"] == "uid 54321"
 
 
 def test_what_destroys_asks_first(run: Run) -> None:

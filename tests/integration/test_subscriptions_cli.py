@@ -14,7 +14,7 @@ from tests.fakes.estate import Estate, User, estate, eventually
 from adapters.cli.main import cli
 from adapters.cli.subscriptions import subscriptions
 from adapters.stripe.gateway import StripeGateway
-from adapters.wiring import Operator
+from adapters.wiring.operator import Operator
 
 BUYER = Buyer()
 

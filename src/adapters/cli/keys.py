@@ -3,7 +3,7 @@
 import click
 
 from adapters.cli.context import Backend
-from adapters.cli.shown import Record, as_json, confirmed, operated, show
+from adapters.cli.shown import Record, as_json, confirmed, operated, show, show_deed
 from gemini_core.model.accounts.keys import SigningKey
 
 
@@ -33,11 +33,12 @@ def rotate(backend: Backend, operator: str, as_json: bool) -> None:
 @click.argument("kid")
 @confirmed("Refuse every token that this key signed?")
 @operated
+@as_json
 @click.pass_obj
-def retire(backend: Backend, kid: str, operator: str) -> None:
+def retire(backend: Backend, kid: str, operator: str, as_json: bool) -> None:
     """Take a retired key out."""
     backend.core.retire_key(kid, operator=operator)
-    click.echo(f"taken out {kid}")
+    show_deed("taken out", kid=kid, as_json=as_json)
 
 
 def _key(key: SigningKey) -> Record:

@@ -2,6 +2,7 @@
 
 import getpass
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
@@ -36,7 +37,11 @@ def confirmed(question: str) -> Callable[[F], F]:
 
 
 def _operator() -> str:
-    return getpass.getuser()
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # a container may run as somebody without a name
+        name = f"uid {os.getuid()}"
+    return os.fsencode(name).decode(errors="replace")
 
 
 def show(records: Sequence[Record], *, as_json: bool, following: tuple[str, ...] | None = None) -> None:
@@ -62,6 +67,14 @@ def show_one(record: Record, *, as_json: bool) -> None:
         return
     for name, value in record.items():
         click.echo(f"{name + ':':<16}{_word(value)}")
+
+
+def show_deed(deed: str, *, as_json: bool, **to: str) -> None:
+    """What was done to whom."""
+    if as_json:
+        show_one({**to, "done": deed}, as_json=True)
+    else:
+        click.echo(f"{deed} {' '.join(to.values())}")
 
 
 def _word(value: object) -> str:

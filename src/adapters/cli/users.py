@@ -6,9 +6,11 @@ from uuid import UUID
 import click
 
 from adapters.cli.context import Backend
-from adapters.cli.shown import Record, as_json, confirmed, operated, paged, show, show_one
+from adapters.cli.shown import Record, as_json, confirmed, operated, paged, show, show_deed, show_one
 from gemini_core.model.accounts.people import User
 from gemini_core.model.accounts.sessions import Session
+
+REDIS_AWAY = "Redis is away from here: where it is not, access tokens are good until a worker tells it."
 
 
 @click.group()
@@ -77,35 +79,38 @@ def create_user(
 @click.argument("who")
 @confirmed("Sign this user out everywhere, and let them in no more?")
 @operated
+@as_json
 @click.pass_obj
-def suspend_user(backend: Backend, who: str, operator: str) -> None:
+def suspend_user(backend: Backend, who: str, operator: str, as_json: bool) -> None:
     """Sign a user out everywhere, and let them in no more."""
     user = backend.core.find_user(who)
-    backend.core.suspend_user(user.id, operator=operator)
-    click.echo(f"suspended {user.id}")
+    told = backend.core.suspend_user(user.id, operator=operator)
+    _show_end("suspended", user, told=told, as_json=as_json)
 
 
 @users.command("restore")
 @click.argument("who")
 @operated
+@as_json
 @click.pass_obj
-def restore_user(backend: Backend, who: str, operator: str) -> None:
+def restore_user(backend: Backend, who: str, operator: str, as_json: bool) -> None:
     """Let a user in again; also after too many wrong codes."""
     user = backend.core.find_user(who)
     backend.core.restore_user(user.id, operator=operator)
-    click.echo(f"restored {user.id}")
+    show_deed("restored", id=str(user.id), as_json=as_json)
 
 
 @users.command("delete")
 @click.argument("who")
 @confirmed("Erase this account and everything in it for ever?")
 @operated
+@as_json
 @click.pass_obj
-def delete_user(backend: Backend, who: str, operator: str) -> None:
+def delete_user(backend: Backend, who: str, operator: str, as_json: bool) -> None:
     """Erase an account and everything in it."""
     user = backend.core.find_user(who)
-    backend.core.delete_user(user.id, operator=operator)
-    click.echo(f"deleted {user.id}")
+    told = backend.core.delete_user(user.id, operator=operator)
+    _show_end("deleted", user, told=told, as_json=as_json)
 
 
 @users.command("sessions")
@@ -122,12 +127,19 @@ def sessions(backend: Backend, who: str, as_json: bool) -> None:
 @click.argument("who")
 @confirmed("Sign this user out everywhere?")
 @operated
+@as_json
 @click.pass_obj
-def log_out(backend: Backend, who: str, operator: str) -> None:
+def log_out(backend: Backend, who: str, operator: str, as_json: bool) -> None:
     """Sign a user out everywhere."""
     user = backend.core.find_user(who)
-    backend.core.log_out_user(user.id, operator=operator)
-    click.echo(f"logged out {user.id}")
+    told = backend.core.log_out_user(user.id, operator=operator)
+    _show_end("logged out", user, told=told, as_json=as_json)
+
+
+def _show_end(deed: str, user: User, *, told: bool, as_json: bool) -> None:
+    show_deed(deed, id=str(user.id), as_json=as_json)
+    if not told:
+        click.echo(REDIS_AWAY, err=True)
 
 
 def _user(user: User) -> Record:

@@ -1,160 +1,32 @@
 """The composition root: the one place that knows every adapter. Nothing imports it.
 
-What the operator's command needs is built when it is first asked for, so that `--help` and `dev` stay light.
+Here are the doors to it: what an installed command, and what a WSGI server calls.
 """
 
-import gc
-import os
 import sys
 from collections.abc import Callable
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
-
-from adapters import logs
-from adapters.cli.context import Finding
-from adapters.cli.main import cli
-from adapters.local import supervisor
-from adapters.settings import Settings, environment
-from gemini_core.errors import Unavailable
-
-if TYPE_CHECKING:  # these bring the whole product along
-    from adapters.wiring.container import Container
-    from gemini_core.core import Core
+from typing import Any
 
 WsgiApplication = Callable[..., Any]
-COMMAND = (sys.executable, "-c", "from adapters.wiring import main; main()")
 
 
 def main() -> None:
     """The command `gemini-backend`."""
+    try:
+        from adapters.cli.main import cli
+        from adapters.wiring.operator import Operator
+    except KeyboardInterrupt:  # while all this is loaded; from then on the command sees to it
+        sys.exit("Aborted!")
     cli(obj=Operator())
 
 
 def api() -> WsgiApplication:
     """The WSGI application of this process: what Granian, or any other WSGI server, is to serve."""
     from adapters.http.processor import kept_to_one
+    from adapters.wiring.operator import Operator, collect_seldom
 
     operator = Operator()
     operator.log()
     app: WsgiApplication = operator.container.api()
-    _collect_seldom()
+    collect_seldom()
     return kept_to_one(app) if operator.settings.api_processors == "one" else app
-
-
-def _collect_seldom() -> None:
-    """The collector of cycles leaves alone what is there by now, and looks at what comes less often.
-
-    It stops all threads: with a thousand replies under way, for half a second at a time, every few seconds.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
-
-
-def _standing_in(settings: Settings) -> dict[str, str]:
-    """The variables of the `dev` that is running, where the settings name nothing else to use."""
-    empty = {
-        "PUBLIC": "PUBLIC_URL" not in environment(),
-        "DATABASE": not settings.database_url,
-        "REDIS": not settings.redis_url,
-        "STRIPE": not settings.stripe_secret_key,
-    }
-    found = supervisor.running(settings.data_dir)
-    return {name: value for name, value in found.items() if empty[name.partition("_")[0]]}
-
-
-class Operator:
-    """Everything behind the command line."""
-
-    @cached_property
-    def settings(self) -> Settings:
-        """Of this process; for what is empty, the stand-ins that a `dev` on the same DATA_DIR keeps running."""
-        settings = self._own_settings
-        if not settings.in_production:
-            settings = Settings.load(environment() | _standing_in(settings))
-        for name in ("database_url", "redis_url"):
-            if not getattr(settings, name):
-                home = settings.data_dir.absolute()
-                raise Unavailable(f"{name.upper()} is not set, and no `gemini-backend dev` runs on {home}.")
-        return settings
-
-    @cached_property
-    def _own_settings(self) -> Settings:
-        return Settings.load()
-
-    @cached_property
-    def container(self) -> "Container":
-        """The product's parts, made when they are first needed."""
-        from adapters.wiring.container import Container
-
-        return Container(settings=self.settings)
-
-    @property
-    def core(self) -> "Core":
-        """Every verb, on the configured adapters."""
-        core: Core = self.container.core()
-        return core
-
-    def log(self) -> None:
-        """From now on this process logs as the settings say."""
-        logs.setup("console" if self.settings.log_format == "console" else "json", self.settings.log_level)
-
-    def serve(self) -> None:
-        """Runs the API until it is told to end."""
-        from adapters.http import server
-
-        settings = self.settings
-        self.log()
-        server.serve(
-            "adapters.wiring:api",
-            host=settings.host,
-            port=settings.port,
-            processes=settings.api_processes,
-            threads=settings.api_threads,
-        )
-
-    def worker(self) -> int:
-        """Runs a worker until it is told to end; answers the exit code."""
-        from adapters.queue import worker
-
-        self.log()
-        broker, runner = self.container.broker(), self.container.runner()
-        if self.settings.gemini_api_key:
-            import adapters.gemini.calls  # noqa: F401  (a second that the first replies would have to wait)
-        _collect_seldom()
-        return worker.serve(broker, runner, loglevel=self.settings.log_level)
-
-    def dev(self) -> None:
-        """Runs everything on this machine until it is told to end."""
-        settings = self._own_settings
-        supervisor.supervise(
-            supervisor.Setup(
-                program=COMMAND,
-                environ=os.environ | {"LOG_FORMAT": settings.log_format},
-                home=settings.data_dir,
-                host=settings.host,
-                port=settings.port,
-                public_url=settings.public_url,
-                database_url=settings.database_url,
-                redis_url=settings.redis_url,
-                stripe_key=settings.stripe_secret_key,
-                model=settings.gemini_model if settings.gemini_api_key else "demo (set GEMINI_API_KEY for Gemini)",
-                codes=f"{settings.public_url}/dev/inbox/" if settings.otp_sender == "inbox" else settings.otp_sender,
-                worker_grace=settings.worker_grace,
-            )
-        )
-
-    def migrate(self) -> None:
-        """Brings the database up to date."""
-        from adapters.persistence import engine
-        from adapters.persistence.migrate import migrate
-
-        own = engine.create(self.settings.database_url, pool_size=1)
-        migrate(own)
-        own.dispose()
-
-    def doctor(self) -> list[Finding]:
-        """Checks the settings and every connection."""
-        from adapters.wiring.doctor import examine
-
-        return examine(self.settings)

@@ -104,10 +104,10 @@ class SuspendUser:
     operators: Operators
     gate: Gate
 
-    def __call__(self, user: UserId, *, operator: str) -> None:
-        """Raises `NotFound`."""
+    def __call__(self, user: UserId, *, operator: str) -> bool:
+        """Whether all processes know at once; else a worker will tell them. Raises `NotFound`."""
         ended = self.operators.suspend(user, operator=operator, now=self.clock.now())
-        self.gate.end(ended)
+        return self.gate.end(ended)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,13 +131,14 @@ class DeleteUser:
     gate: Gate
     queue: JobQueue
 
-    def __call__(self, user: UserId, *, operator: str) -> None:
-        """Raises `NotFound`."""
+    def __call__(self, user: UserId, *, operator: str) -> bool:
+        """Whether all processes know at once; else a worker will tell them. Raises `NotFound`."""
         now = self.clock.now()
         job = JobId(uuid7(now))
         ended = self.users.close(user, by=None, ip=None, operator=operator, job=job, request_id="", now=now)
-        self.gate.end(ended)
+        told = self.gate.end(ended)
         self.queue.nudge(job)
+        return told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,10 +161,10 @@ class LogOutUser:
     sessions: Sessions
     gate: Gate
 
-    def __call__(self, user: UserId, *, operator: str) -> None:
-        """Raises `NotFound`."""
+    def __call__(self, user: UserId, *, operator: str) -> bool:
+        """Whether all processes know at once; else a worker will tell them. Raises `NotFound`."""
         ended = self.sessions.end_all(user, ip=None, now=self.clock.now(), operator=operator)
-        self.gate.end(ended)
+        return self.gate.end(ended)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -104,8 +104,8 @@ class Gate:
             with suppress(Unavailable):
                 limits.give_back(take)
 
-    def end(self, ended: Ended) -> None:
-        """Tell every process. Without the store they ask the database, which knows.
+    def end(self, ended: Ended) -> bool:
+        """Tell every process; whether the store was told. Without it they ask the database, which knows.
 
         Raises `Unavailable` if that is away as well.
         """
@@ -114,6 +114,8 @@ class Gate:
             self.limits.end(ended)
         except Unavailable:
             self.jobs.add(NewJob(id=JobId(uuid7(self.clock.now())), kind=DOUBT_SESSIONS))
+            return False
+        return True
 
 
 def rate_limited(refusal: Refusal) -> RateLimited:
