@@ -273,6 +273,19 @@ def test_what_was_known_when_the_account_went_is_nothing_to_flag(world: BillingW
     assert world.ledger.record(user).flags == ()
 
 
+@pytest.mark.parametrize(("status", "flagged"), [("active", True), ("canceled", False), ("incomplete_expired", False)])
+def test_what_was_unpaid_when_the_account_went_is_flagged_once_it_is_paid(
+    world: BillingWorld, status: str, flagged: bool
+) -> None:
+    user, _ = world.customer()
+    sync(world, user, subscription(status="incomplete"))
+    world.subscriptions.bury(user, now=NOW)
+    for now_it_is in ("incomplete", status, "canceled"):
+        sync(world, user, subscription(status=now_it_is))
+    flags = [(flag.concern, flag.about) for flag in world.ledger.record(user).flags]
+    assert flags == ([(Concern.LATE_PAYMENT, "sub_1")] if flagged else [])
+
+
 @pytest.mark.parametrize(("status", "flagged"), [("canceled", True), ("active", True), ("incomplete_expired", False)])
 def test_whoever_paid_for_an_account_that_is_gone_is_flagged(world: BillingWorld, status: str, flagged: bool) -> None:
     user, _ = world.customer()

@@ -137,10 +137,23 @@ def test_what_wants_an_eye_is_found_and_cleared(shop: Estate, console: Console) 
     assert console.said("list", "--duplicates")["items"] == []
     assert console.said("sync", user.number, "--clear-flags", "--dry-run")["flags"] == 1
     assert console.said("list", "--flagged")["items"] == flagged
-    console.said("sync", user.number, "--clear-flags", "--operator", "ada")
+    assert console.said("sync", user.number, "--clear-flags", "--operator", "ada")["cleared"] == 1
     cleared = json.loads(console.run("audit", "list", "--event", "subscription.flags_cleared", "--json"))["items"]
     assert [noted["operator"] for noted in cleared] == ["ada"]
     assert console.said("list", "--flagged")["items"] == []
+
+
+def test_what_the_clearing_look_finds_stays_flagged(shop: Estate, console: Console) -> None:
+    user = paid(shop)
+    customer = console.said("show", user.number)["customer"]
+    BUYER.pull(shop.sandbox.url, "deliveries", mode="drop")
+    with shop.sandbox.shelf.lock:
+        second = shop.sandbox.shop.subscribe(customer, shop.environ["STRIPE_PRO_PRICE_ID"])
+        shop.sandbox.shop.collect(second)
+    assert console.said("sync", user.number, "--clear-flags")["cleared"] == 0
+    assert console.said("show", user.number)["flagged"] == f"duplicate {second['id']}"
+    console.said("cancel", user.number, "--now")
+    assert console.said("show", user.number)["flagged"] is None
 
 
 def test_events_are_listed_page_by_page(shop: Estate, console: Console) -> None:

@@ -10,7 +10,7 @@ from adapters.memory.billing.nothing import NothingForSale
 from gemini_core.errors import Conflict, Unavailable
 from gemini_core.model.billing.subscriptions import Cancellation, Subscription
 from gemini_core.use_cases.billing.subscriptions import ChangeCancellation
-from gemini_core.use_cases.billing.syncing import SyncCustomer
+from gemini_core.use_cases.billing.syncing import EndBilling, SyncCustomer
 
 
 class Noon:
@@ -27,6 +27,9 @@ class Gateway(NothingForSale):
 
     def subscriptions(self, customer_id: str) -> list[Subscription]:
         return self.running
+
+    def close_checkouts(self, customer_id: str) -> None:
+        """There are none."""
 
     def cancel(self, subscription_id: str, when: Cancellation) -> None:
         if self.away:
@@ -83,6 +86,27 @@ def test_what_is_foreseen_is_what_happens(world: BillingWorld, gateway: Gateway,
     foreseen = change(world, gateway).foresee(user, when)
     assert world.audit.page(user=user, limit=10).items == ()
     assert change(world, gateway)(user, when) == foreseen
+
+
+def test_what_nobody_has_told_of_is_cancelled_too(world: BillingWorld, gateway: Gateway) -> None:
+    user, _ = world.customer()
+    SyncCustomer(world.subscriptions, gateway, TERMS, Noon())(user)
+    gateway.running += [replace(gateway.running[0], id="sub_2")]
+    assert change(world, gateway)(user, Cancellation.AT_PERIOD_END).cancel_at_period_end
+    assert [each.ends_at is not None for each in gateway.running] == [True, True]
+
+
+@pytest.mark.parametrize("status", ["active", "incomplete", "past_due", "paused", "of_tomorrow"])
+def test_nothing_of_an_account_that_is_gone_goes_on(world: BillingWorld, gateway: Gateway, status: str) -> None:
+    user, _ = world.customer()
+    gateway.running = [replace(gateway.running[0], status=status)]
+    sync = SyncCustomer(world.subscriptions, gateway, TERMS, Noon())
+    sync(user)
+    EndBilling(world.subscriptions, sync, Noon())(user)
+    assert [each.status for each in gateway.running] == ["canceled"]
+    record = world.ledger.record(user)
+    assert [each.status for each in record.subscriptions] == ["canceled"]
+    assert record.flags == ()
 
 
 def test_where_nothing_runs_there_is_nothing_to_change(world: BillingWorld, gateway: Gateway) -> None:

@@ -143,6 +143,17 @@ def test_a_signed_body_that_is_no_event_is_refused(body: bytes) -> None:
     assert not hint.matters
 
 
+@pytest.mark.parametrize(
+    "shape",
+    [{}, {"data": None}, {"data": {"object": {"id": 7, "object": "x", "customer": ["cus_1"]}}}, {"created": "soon"}],
+)
+def test_a_signed_event_of_another_kind_may_look_like_anything(shape: dict[str, object]) -> None:
+    hint = sent({"id": "evt_1", "type": "news.of.tomorrow", **shape})
+    assert (hint.event_id, hint.kind, hint.matters) == ("evt_1", "news.of.tomorrow", False)
+    with pytest.raises(Refused):
+        sent({"id": "evt_1", "type": "invoice.paid", "created": "soon", **shape})
+
+
 def test_without_a_secret_nothing_is_accepted() -> None:
     body = json.dumps(event()).encode()
     for secrets in ((), ("",), (" ",)):

@@ -87,20 +87,23 @@ def _refused() -> Refused:
 def hint_of(event: Mapping[str, Any], *, live: bool, now: datetime) -> Hint:
     """Where an event says to look; snapshot events and thin ones. `now` stands in for a time that is not told.
 
+    Of other kinds nothing is read but which they are: they may look like anything.
     Raises one of `UNREADABLE` for what is no event.
     """
+    event_id, kind = _word(event["id"]), _word(event["type"]).removeprefix("v1.")
+    if kind not in KINDS:
+        return Hint(event_id=event_id, kind=kind, happened_at=now, matters=False)
     is_thin = event.get("object") == "v2.core.event"
     about = (event.get("related_object") if is_thin else event["data"]["object"]) or {}
-    kind = _word(event["type"]).removeprefix("v1.")
     subject_kind = about.get("type") if is_thin else about.get("object")
     customer = about.get("id") if subject_kind == "customer" else about.get("customer")
     if isinstance(customer, Mapping):
         customer = customer.get("id")
     return Hint(
-        event_id=_word(event["id"]),
+        event_id=event_id,
         kind=kind,
         happened_at=_moment(event.get("created"), now),
-        matters=bool(event.get("livemode", live)) == live and kind in KINDS,
+        matters=bool(event.get("livemode", live)) == live,
         customer_id=_word(customer) if customer else None,
         subject=Subject(_word(subject_kind), _word(about["id"])) if subject_kind and about.get("id") else None,
         concern=CONCERNS.get(kind),

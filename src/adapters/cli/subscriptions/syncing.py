@@ -42,11 +42,11 @@ def sync(
     if dry_run:
         _foretell(backend, user, clear_flags=clear_flags, as_json=as_json)
         return
+    # What this very look finds has been seen by nobody yet.
+    cleared = {"cleared": backend.core.clear_flags(user, by=operator)} if clear_flags else {}
     backend.core.sync_customer(user)
-    if clear_flags:
-        backend.core.clear_flags(user, by=operator)
     told = stands(backend.core.get_subscription(user))
-    show_one({"user": user, "done": "look at the customer", **told}, as_json=as_json)
+    show_one({"user": user, "done": "look at the customer", **told, **cleared}, as_json=as_json)
 
 
 COMMANDS = (sync,)

@@ -50,7 +50,7 @@ class MemorySubscriptions:
                 return None
             card.applied, card.synced_at = sync.number, now
             if sync.buried:
-                for late in unforeseen(subscriptions, {each.id for each in card.subscriptions}):
+                for late in unforeseen(subscriptions, card.subscriptions):
                     card.flags.setdefault((Concern.LATE_PAYMENT, late), Flag(Concern.LATE_PAYMENT, late, now))
             with billing.telling(audience, sync.user_id, terms, now):
                 card.subscriptions = tuple(sorted(subscriptions, key=lambda each: (each.created_at, each.id)))

@@ -103,8 +103,7 @@ class SqlSubscriptions:
                 return None
             connection.execute(EVENTS_DONE, {"customer": sync.customer_id, "number": sync.number, "now": now})
             if sync.buried:
-                known = {each.id for each in subscriptions_of(connection, user)}
-                for late in unforeseen(subscriptions, known):
+                for late in unforeseen(subscriptions, subscriptions_of(connection, user)):
                     raise_flag(connection, user, Concern.LATE_PAYMENT, late, now)
             connection.execute(DROP_DUPLICATE_FLAGS, {"user": user})
             for each in surplus(subscriptions, terms):

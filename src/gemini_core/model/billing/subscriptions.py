@@ -134,9 +134,14 @@ def surplus(subscriptions: Collection[Subscription], terms: Terms) -> tuple[str,
     return tuple(each.id for each in alive[1:])
 
 
-def unforeseen(subscriptions: Collection[Subscription], known: Collection[str]) -> tuple[str, ...]:
-    """The ids of those that nobody knew of when the account went: somebody has paid for an account that is gone."""
-    return tuple(each.id for each in subscriptions if each.id not in known and each.status not in UNPAID)
+def unforeseen(subscriptions: Collection[Subscription], known: Collection[Subscription]) -> tuple[str, ...]:
+    """The ids of those that somebody has paid for an account that is gone: nobody knew of them, or of a payment."""
+    paid = {each.id: each.status not in UNPAID for each in known}
+    return tuple(
+        each.id
+        for each in subscriptions
+        if (each.status not in UNPAID and each.id not in paid) or (each.status in ALIVE and not paid[each.id])
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,7 +43,8 @@ class ChangeCancellation:
         Raises `NotFound` (no such user), `Conflict` (`no-subscription`), `Unavailable`.
         """
         now = self.clock.now()
-        for subscription in self._changeable(user):
+        self.sync(user)  # there may be more of them than is known
+        for subscription in self._alive(self.ledger.record(user)):
             self.audit.note(change_asked(user, subscription.id, when, operator=by, now=now))
             self.gateway.cancel(subscription.id, when)
         self.sync(user)
@@ -55,14 +56,6 @@ class ChangeCancellation:
         changeable = self._alive(record)
         changed = tuple(each.changed(when) if each in changeable else each for each in record.subscriptions)
         return replace(record, subscriptions=changed).status(self.clock.now(), self.sync.terms)
-
-    def _changeable(self, user: UserId) -> Sequence[Subscription]:
-        """If nothing that can be changed is known, the gateway is asked first."""
-        try:
-            return self._alive(self.ledger.record(user))
-        except Conflict:
-            self.sync(user)
-            return self._alive(self.ledger.record(user))
 
     def _alive(self, record: BillingRecord) -> Sequence[Subscription]:
         found = [each for each in record.subscriptions if each.is_alive(self.sync.terms)]

@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from gemini_core.errors import NotFound
-from gemini_core.model.billing.events import Sync
 from gemini_core.model.billing.ledger import BillingRecord
 from gemini_core.model.billing.subscriptions import (
-    ALIVE,
     Cancellation,
     Standing,
     Subscription,
@@ -24,7 +22,7 @@ from gemini_core.ports.clock import Clock
 class SyncCustomer:
     """Look at the customer's whole state at the gateway and write that; a look that began earlier never wins.
 
-    For an account that is gone, no page is left to pay on, and whatever is alive at the gateway is ended.
+    For an account that is gone, no page is left to pay on, and whatever has not ended at the gateway is ended.
     """
 
     store: SubscriptionRepo
@@ -38,14 +36,8 @@ class SyncCustomer:
 
         Raises `Unavailable`.
         """
-        now = self.clock.now()
-        sync = self.store.begin_sync(user, now=now)
-        if sync is None:
-            return None
-        if sync.buried:
-            self._end_everything(sync)
-        found = self._found(sync.customer_id)
-        return self.store.apply(sync, found, self.terms, now=now, audience=self.audience)
+        standing, ended = self._look(user)
+        return self._look(user)[0] if ended else standing
 
     def foresee(self, record: BillingRecord) -> BillingRecord:
         """What the record would be after a look; nothing is written, here or at the gateway."""
@@ -58,17 +50,26 @@ class SyncCustomer:
         """What the status would be after a look. Raises `Unavailable`."""
         return self.foresee(record).status(self.clock.now(), self.terms)
 
+    def _look(self, user: UserId) -> tuple[Standing | None, bool]:
+        """Write how things stand; and whether something had to be ended, so that they stand differently now."""
+        now = self.clock.now()
+        sync = self.store.begin_sync(user, now=now)
+        if sync is None:
+            return None, False
+        if sync.buried:
+            self.gateway.close_checkouts(sync.customer_id)
+        found = self._found(sync.customer_id)
+        going_on = [each for each in found if sync.buried and not each.has_ended]
+        for each in going_on:
+            self.gateway.cancel(each.id, Cancellation.NOW)
+        standing = self.store.apply(sync, found, self.terms, now=now, audience=self.audience)
+        return standing, bool(going_on)
+
     def _found(self, customer_id: str) -> Sequence[Subscription]:
         try:
             return self.gateway.subscriptions(customer_id)
         except NotFound:  # deleted at the gateway, and everything with it
             return ()
-
-    def _end_everything(self, sync: Sync) -> None:
-        self.gateway.close_checkouts(sync.customer_id)
-        for each in self._found(sync.customer_id):
-            if each.status in ALIVE:
-                self.gateway.cancel(each.id, Cancellation.NOW)
 
 
 @dataclass(frozen=True, slots=True)
