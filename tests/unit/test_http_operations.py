@@ -2,7 +2,9 @@
 
 import re
 import threading
+from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 import pytest
 from falcon import inspect
@@ -17,6 +19,7 @@ from adapters.http.describing import describe
 from adapters.http.operations import Probe, Readyz
 from adapters.http.routing import Route, Router, Topic
 from adapters.memory.model import ScriptedModel
+from gemini_core.model.billing.plans import BASIC, PRO, Plans
 
 inspect.register_router(Router)(inspect.inspect_compiled_router)
 
@@ -147,6 +150,40 @@ def test_a_type_is_told_in_one_line_and_its_times_and_choices_are_named() -> Non
     assert message["created_at"] == {"type": "string", "format": "date-time"}
     assert schemas["Role"]["enum"] == ["model", "user"]
     assert message["status"] == {"$ref": "#/components/schemas/Status"}
+
+
+def test_what_a_query_or_header_may_be_is_described_as_it_is_checked() -> None:
+    api = ChatApi.of(ScriptedModel(["Yes."]))
+    paths = api.client.simulate_get("/openapi.json").json["paths"]
+    message = "/chatroom/{room_id}/message/{message_id}/"
+    schemas = {
+        parameter["name"]: parameter["schema"]
+        for operation in (paths["/chatroom/"]["get"], paths["/chatroom/"]["post"], paths[message]["get"])
+        for parameter in operation["parameters"]
+    }
+    assert schemas["limit"] == {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}
+    assert schemas["wait"] == {"type": "integer", "minimum": 0, "maximum": 30, "default": 0}
+    visible = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}
+    assert schemas["Idempotency-Key"] == visible
+    for limit, status in ((0, 422), (1, 200), (100, 200), (101, 422)):
+        assert api.call(UUID(int=1), "GET", f"/chatroom/?limit={limit}").status_code == status
+    for key, status in (("!" * 255, 201), ("!" * 256, 422), ("~", 201), ("a b", 422)):
+        answer = api.call(UUID(int=1), "POST", "/chatroom/", json={}, headers={"Idempotency-Key": key})
+        assert answer.status_code == status
+
+
+def test_every_header_that_is_sent_is_described() -> None:
+    api, user = ChatApi.of(ScriptedModel(["Yes."]), plans=Plans(replace(BASIC, daily_messages=1), PRO)), UUID(int=1)
+    described = api.client.simulate_get("/openapi.json").json["paths"]["/chatroom/{room_id}/message/"]["post"]
+    room = api.room(user)
+    everywhere = {name.lower() for name in TestClient(house.app()).simulate_get("/healthz/").headers}
+    for status in (202, 402):
+        answer = api.call(user, "POST", f"{room}message/", json={"content": "a"})
+        assert answer.status_code == status
+        told = {name.lower() for name in described["responses"][str(status)]["headers"]}
+        assert answer.headers.keys() - everywhere <= told
+        assert {"ratelimit", "ratelimit-policy"} <= told
+    assert set(described["responses"]["429"]["headers"]) == {"Retry-After", "RateLimit", "RateLimit-Policy"}
 
 
 def test_every_reference_leads_somewhere_and_every_operation_has_its_own_id() -> None:

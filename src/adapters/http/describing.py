@@ -11,6 +11,9 @@ from typing import Annotated, Any, Final, TypeVar
 
 from msgspec import Meta
 
+from adapters.http.paging import DEFAULT_LIMIT, MAX_LIMIT
+from gemini_core.model.requests import MAX_KEY_LENGTH
+
 F = TypeVar("F", bound=Callable[..., None])
 
 # A time as answers have it: msgspec tells of a time only that it is text, unless it must have a zone.
@@ -54,12 +57,20 @@ class Description:
     signed_in: bool
 
 
-LIMIT: Final = Parameter("limit", "How many items at most: 1 to 100; 20 if not said.", int)
+def whole_number(least: int, most: int, default: int) -> Any:
+    """The type of a number in a query."""
+    return Annotated[int, Meta(ge=least, le=most, extra_json_schema={"default": default})]
+
+
+LIMIT: Final = Parameter(
+    "limit", f"How many items at most; {DEFAULT_LIMIT} if not said.", whole_number(1, MAX_LIMIT, DEFAULT_LIMIT)
+)
 CURSOR: Final = Parameter("cursor", "Where to go on: the `next_cursor` of the page before.")
 PAGED: Final = (LIMIT, CURSOR)
 IDEMPOTENCY_KEY: Final = Parameter(
     "Idempotency-Key",
     "1 to 255 visible ASCII characters. The same key with the same body has its effect once, within 24 hours.",
+    Annotated[str, Meta(min_length=1, max_length=MAX_KEY_LENGTH, pattern="^[!-~]+$")],
 )
 
 

@@ -19,6 +19,15 @@ _FIELD: Final = re.compile(r"{(\w+)(?::(\w+))?}")
 _STATUS_WORDS: Final[Mapping[int, str]] = {
     200: "OK", 201: "Created", 202: "Accepted", 204: "Done", 304: "Not modified", 503: "Not ready",
 }  # fmt: skip
+_LATER: Final[Mapping[str, str]] = {"Retry-After": "Seconds after which it is worth while again."}
+_LIMITED: Final[Mapping[str, str]] = {
+    **_LATER,
+    "RateLimit": "What is left of the limit, and when it is whole again.",
+    "RateLimit-Policy": "The limit.",
+}
+_PROBLEM_HEADERS: Final[Mapping[int, Mapping[str, str]]] = {
+    401: {"WWW-Authenticate": "How to sign in."}, 402: _LIMITED, 429: _LIMITED, 503: _LATER,
+}  # fmt: skip
 
 _ABOUT: Final = """\
 Every path works with and without its trailing slash. Every answer has an `X-Request-ID`: yours, if it is 1 to 64 of
@@ -134,10 +143,7 @@ def _answers(description: Description, schemas: _Schemas) -> dict[str, Any]:
             if description.html:
                 answer["content"]["text/html"] = {"schema": {"type": "string"}}
         if description.answer_headers and status < 300:
-            answer["headers"] = {
-                name: {"description": text, "schema": {"type": "string"}}
-                for name, text in description.answer_headers.items()
-            }
+            answer["headers"] = _headers(description.answer_headers)
         answers[str(status)] = answer
     return answers
 
@@ -153,10 +159,15 @@ def _problems(route: Route, description: Description, schemas: _Schemas) -> dict
         str(status): {
             "description": "; ".join(f"`{code}`: {KINDS[code].title}" for code in by_status[status]),
             "content": {MEDIA_PROBLEM: {"schema": schemas.of(Problem)}},
+            **({"headers": _headers(_PROBLEM_HEADERS[status])} if status in _PROBLEM_HEADERS else {}),
         }
         for status in sorted(by_status)
         if status not in description.answers
     }
+
+
+def _headers(told: Mapping[str, str]) -> dict[str, Any]:
+    return {name: {"description": text, "schema": {"type": "string"}} for name, text in told.items()}
 
 
 def _content(kind: Any, schemas: _Schemas) -> dict[str, Any]:

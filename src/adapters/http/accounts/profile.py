@@ -61,7 +61,11 @@ class Account:
         resp.status = falcon.HTTP_202
         resp.data = bodies.write(Message("Signed out everywhere. All data is being erased."))
 
-    @describe("Everything about the user", answers={200: Raw("application/json", "An object of lists.")})
+    @describe(
+        "Everything about the user",
+        answers={200: Raw("application/json", "An object of lists.")},
+        answer_headers={"Content-Disposition": "To be saved as a file."},
+    )
     def on_get_export(self, req: Request, resp: Response) -> None:
         """All that the system holds, files too (in base64), streamed: an object with a list per kind.
 

@@ -13,7 +13,7 @@ from adapters.http.auth import caller
 from adapters.http.chat.answers import MESSAGE_ID, ROOM_ID, MessageAnswer, SentAnswer, message_answer
 from adapters.http.chat.streams import Streams
 from adapters.http.context import request_id
-from adapters.http.describing import IDEMPOTENCY_KEY, PAGED, Parameter, Raw, describe
+from adapters.http.describing import IDEMPOTENCY_KEY, PAGED, Parameter, Raw, describe, whole_number
 from adapters.http.paging import Cursors, Listing
 from adapters.http.shares import Shares
 from gemini_core.core.chat import ChatVerbs
@@ -27,6 +27,7 @@ ACCEPTED = {202: SentAnswer, 200: Raw("text/event-stream", "The reply's events, 
 ACCEPTED_HEADERS = {
     "Location": "The reply.",
     "RateLimit": "What is left of the day's messages.",
+    "RateLimit-Policy": "How many messages a day has.",
     "Idempotent-Replayed": "`true` where this is a replay.",
 }
 
@@ -131,7 +132,7 @@ class OneMessage:
         "A message",
         answers={200: MessageAnswer},
         path=(ROOM_ID, MESSAGE_ID),
-        query=(Parameter("wait", f"Seconds to wait for the message to be final: 0 to {MAX_WAIT}.", int),),
+        query=(Parameter("wait", "Seconds to wait for the message to be final.", whole_number(0, MAX_WAIT, 0)),),
         problems=("not-found", "invalid-request"),
     )
     def on_get(self, req: falcon.Request, resp: falcon.Response, room_id: UUID, message_id: UUID) -> None:
