@@ -202,6 +202,38 @@ def test_it_counts_against_the_limit_and_a_refusal_changes_nothing(world: ChatWo
     assert conversation(world, author, room) == before
 
 
+def test_a_refusal_tells_what_was_used_also_when_that_was_on_a_larger_plan(world: ChatWorld) -> None:
+    author = world.user("pro")
+    room = world.room(author)
+    sent = [answered(world, author, room) for _ in range(7)]
+    world.change_plan(author, "basic")
+    with pytest.raises(LimitReached) as sending:
+        send(world, author, room.id)
+    for content in (None, "anew"):
+        with pytest.raises(LimitReached) as again:
+            redo(world, author, sent[0].message, content)
+        assert (again.value.limit, again.value.used) == (sending.value.limit, sending.value.used) == (5, 7)
+
+
+def test_what_was_said_under_a_key_is_told_again_also_when_its_room_is_gone(world: ChatWorld) -> None:
+    author = world.user()
+    room = world.room(author)
+    files = (Attachment(uuid4(), "image/png", 3),)
+    send_key, edit_key, reply_key = (Once(key, b"f" * 32) for key in ("send", "edit", "reply"))
+    first = world.messages.send(author, room.id, "one", limits=LIMITS, now=NOW, attachments=files, once=send_key)
+    again = redo(world, author, first.message, "eins", edit_key)
+    assert world.replies.finish(claim(world, again), DONE, now=NOW) is not None
+    redo(world, author, again.message, None, reply_key)
+    world.rooms.delete(author, room.id)
+    told = redo(world, author, first.message, "eins", edit_key)
+    assert (told.message, told.reply, told.replayed) == (again.message, again.reply, True)
+    assert send(world, author, room.id, "one", send_key).message == first.message
+    with pytest.raises(NotFound):
+        redo(world, author, again.message, None, reply_key)
+    with pytest.raises(NotFound):
+        redo(world, author, first.message, "eins", Once("new", b"f" * 32))
+
+
 def test_a_waiting_reply_makes_room_for_the_one_that_replaces_it(world: ChatWorld) -> None:
     author = world.user()
     room = world.room(author)

@@ -66,8 +66,14 @@ def title(backend: EmbeddedChat, room: ChatroomId) -> str:
         ("**Tee in Japan**\n\nEin Gespräch", "Tee in Japan"),
         ("# „Tee“", "Tee"),
         ("\n \n日本のお茶", "日本のお茶"),
+        ("**Title:** Tea", "Tea"),
+        ('title: "Tea in Japan"', "Tea in Japan"),
+        ("# Title\u00a0: **Tea** in Japan", "Tea in Japan"),
+        ("Title:\n**Tea**", "Tea"),
+        ("A book's title: Tea", "A book's title: Tea"),
         ("", ""),
         ("\n*\n", ""),
+        ("...", ""),
     ],
 )
 def test_a_title_is_the_first_line_without_decoration(written: str, title: str) -> None:

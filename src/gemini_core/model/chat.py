@@ -97,6 +97,22 @@ class Message:
     attachments: tuple[Attachment, ...] = ()
     superseded: bool = False
 
+    @classmethod
+    def said(
+        cls, id: MessageId, room: ChatroomId, content: str, *, at: datetime, attachments: tuple[Attachment, ...] = ()
+    ) -> "Message":
+        """What a user says in a room."""
+        return cls(
+            id=id,
+            chatroom_id=room,
+            role=Role.USER,
+            content=content,
+            status=Status.COMPLETE,
+            created_at=at,
+            completed_at=at,
+            attachments=attachments,
+        )
+
     def promised(self, reply: MessageId, *, at: datetime | None = None) -> "Message":
         """The reply that is owed to this message of a user; `at` the instant of the message if not said otherwise."""
         return Message(

@@ -1,5 +1,6 @@
 """What a small model writes about a room: its title, and what was said in short."""
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import uuid5
@@ -17,6 +18,9 @@ LONGEST_TITLE = 60
 LONGEST_SUMMARY = 6_000
 # How much of each side of an exchange its title is made from, in characters.
 EXCERPT = 1_000
+
+DECORATION = " #*\"'`“”„«»"
+LABEL = re.compile(r"^title\s*:", re.IGNORECASE)
 
 TITLE_INSTRUCTION = (
     "You are given the beginning of a conversation. Write a title for it: at most six words, in the language of the "
@@ -79,8 +83,13 @@ def _files(turn: Message) -> str:
 
 def title_of(text: str) -> str:
     """The title in what a model wrote: its first line, without decoration; empty if there is none."""
-    line = next((line for line in text.splitlines() if line.strip(" #*\"'`“”„«».")), "")
-    return _shortened(line.strip(" #*\"'`“”„«»").rstrip("."))
+    line = next((bare for line in text.splitlines() if (bare := _bare(line)).strip(".")), "")
+    return _shortened(line.rstrip("."))
+
+
+def _bare(line: str) -> str:
+    """Without markup, quotation marks, and the word that says what it is."""
+    return LABEL.sub("", line.replace("**", "").strip(DECORATION)).strip(DECORATION)
 
 
 def first_words(text: str) -> str:

@@ -65,10 +65,12 @@ class MemoryMessages:
     ) -> Sent:
         chat = self.chat
         with chat.store.lock:
-            owned = chat.room(author, room)
+            if content is None:
+                chat.room(author, room)  # What was said is told again, and goes with the room.
             if (first := chat.keys.first(author, once, now)) is not None:
                 sent: Sent = replace(first, replayed=True)
                 return sent
+            owned = chat.room(author, room)
             found = chat.message(author, room, message)
             if content is None:
                 said = self._to_answer(found)
@@ -93,16 +95,7 @@ class MemoryMessages:
         return said
 
     def _said(self, room: Chatroom, content: str, attachments: tuple[Attachment, ...], now: datetime) -> Message:
-        return Message(
-            id=self._id(room, now, Role.USER),
-            chatroom_id=room.id,
-            role=Role.USER,
-            content=content,
-            status=Status.COMPLETE,
-            created_at=now,
-            completed_at=now,
-            attachments=attachments,
-        )
+        return Message.said(self._id(room, now, Role.USER), room.id, content, at=now, attachments=attachments)
 
     def _id(self, room: Chatroom, now: datetime, role: Role) -> MessageId:
         """Above all that the room has; a reply's is above that of what it answers."""

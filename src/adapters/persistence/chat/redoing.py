@@ -8,13 +8,13 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from adapters.persistence.chat.rows import IDS, MESSAGE, files_of, message_of
+from adapters.persistence.chat.rows import IDS, MESSAGE, attachments_of, files_of, message_of
 from adapters.persistence.chat.sending import id_tails
 from adapters.persistence.chat.stopping import stop_replies
 from adapters.persistence.engine import transaction
 from adapters.persistence.once import first_outcome, take_key
 from adapters.persistence.tables import PLAN
-from gemini_core.model.chat import Message, Role, Sent, Status, day_used_up, no_message, no_room, under_way
+from gemini_core.model.chat import Message, Role, Sent, day_used_up, no_message, no_room, under_way
 from gemini_core.model.ids import ChatroomId, MessageId, UserId, unix_ms
 from gemini_core.model.replies import REPLY_JOB
 from gemini_core.model.requests import Once, key_reused
@@ -22,7 +22,8 @@ from gemini_core.model.requests import Once, key_reused
 LOCK_ROOM = text(
     f"""
     SELECT greatest(:now_ms, r.last_message_ms + 1) AS ms,
-        coalesce((:limits ->> {PLAN})::int, (:limits ->> 'basic')::int) AS allowed
+        coalesce((:limits ->> {PLAN})::int, (:limits ->> 'basic')::int) AS allowed,
+        coalesce((SELECT used FROM daily_usage WHERE user_id = :author AND day = :day), 0) AS used
     FROM chatrooms r JOIN users u ON u.id = r.user_id WHERE r.id = :room AND r.user_id = :author
     FOR NO KEY UPDATE OF r
     """  # noqa: S608 - a constant
@@ -79,20 +80,20 @@ def redo(
     request_id: str,
 ) -> Sent:
     """As `MessageRepo.redo`."""
-    values = {"author": author, "room": room, "limits": dict(limits), "now": now, "now_ms": unix_ms(now)}
+    values = {"author": author, "room": room, "limits": dict(limits), "now": now, "day": now.date()}
     with transaction(engine) as connection:
-        held = connection.execute(LOCK_ROOM, values).one_or_none()
+        held = connection.execute(LOCK_ROOM, {**values, "now_ms": unix_ms(now)}).one_or_none()
+        work = _Redo(connection, author, room, now)
+        if once is not None and (first := work.first(once, content)) is not None:
+            return first
         if held is None:
             raise no_room()
-        work = _Redo(connection, author, room, now)
-        if once is not None and (first := work.first(once)) is not None:
-            return first
         before = work.found(message)
         said = work.to_edit(before) if content is not None else work.to_answer(before)
         # An edited message is itself superseded: its id is not above the one that is just below it.
         after = said.id if content is None else UUID(int=said.id.int - 1)
         stopped, gone = work.supersede(after)
-        used = work.reserve(held.allowed)
+        used = work.reserve(held.allowed, held.used)
         said_tail, reply_tail = id_tails()
         if content is not None:
             said = work.say(UUID(f"{held.ms:012x}{said_tail}"), content, said)
@@ -142,24 +143,16 @@ class _Redo:
         self.connection.execute(FORGET_SUMMARIES, key)
         return tuple(MessageId(id) for id in waiting), gone
 
-    def reserve(self, allowed: int) -> int:
+    def reserve(self, allowed: int, before: int) -> int:
+        """One more unit; `before`: how many were used, also by whoever had a larger plan then."""
         values = {"author": self.author, "day": self.now.date(), "allowed": allowed}
         used: int | None = self.connection.execute(RESERVE, values).scalar_one_or_none()
         if used is None:
-            raise day_used_up(allowed, allowed, self.now)
+            raise day_used_up(allowed, max(before, allowed), self.now)
         return used
 
     def say(self, id: UUID, content: str, instead_of: Message) -> Message:
-        said = Message(
-            id=MessageId(id),
-            chatroom_id=self.room,
-            role=Role.USER,
-            content=content,
-            status=Status.COMPLETE,
-            created_at=self.now,
-            completed_at=self.now,
-            attachments=instead_of.attachments,
-        )
+        said = Message.said(MessageId(id), self.room, content, at=self.now, attachments=instead_of.attachments)
         self._store(said)
         return said
 
@@ -187,19 +180,23 @@ class _Redo:
             },
         )
 
-    def first(self, once: Once) -> Sent | None:
-        """What came of this key before."""
+    def first(self, once: Once, content: str | None) -> Sent | None:
+        """What came of this key before. What was answered anew, and not said anew, is in the room alone."""
         first = first_outcome(self.connection, self.author, once, self.now)
         if first is None:
             return None
-        at = datetime.fromisoformat(first["at"])
-        said = replace(self.found(UUID(first["said"])), superseded=False)
+        at, id = datetime.fromisoformat(first["at"]), MessageId(UUID(first["said"]))
+        if content is None:
+            said = replace(self.found(id), superseded=False)
+        else:
+            said = Message.said(id, self.room, content, at=at, attachments=attachments_of(first["files"]))
         reply = said.promised(MessageId(UUID(first["reply"])), at=at)
         return Sent(message=said, reply=reply, limit=first["limit"], used=first["used"], replayed=True)
 
     def remember(self, once: Once, sent: Sent) -> None:
         outcome = {
             "said": str(sent.message.id),
+            "files": files_of(sent.message.attachments),
             "reply": str(sent.reply.id),
             "at": self.now.isoformat(),
             "limit": sent.limit,

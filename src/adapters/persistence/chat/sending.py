@@ -16,7 +16,7 @@ from adapters.persistence.tables import PLAN
 from adapters.together import Together
 from gemini_core.errors import LimitReached, NotFound
 from gemini_core.model.attachments import Attachment
-from gemini_core.model.chat import Message, Role, Sent, Status, day_used_up, no_room
+from gemini_core.model.chat import Message, Sent, day_used_up, no_room
 from gemini_core.model.ids import ChatroomId, MessageId, UserId, random_bits, unix_ms
 from gemini_core.model.replies import REPLY_JOB
 from gemini_core.model.requests import KEY_LIVES, Once
@@ -203,14 +203,5 @@ def _sent(
     used: int,
     replayed: bool = False,
 ) -> Sent:
-    message = Message(
-        id=MessageId(said),
-        chatroom_id=room,
-        role=Role.USER,
-        content=content,
-        status=Status.COMPLETE,
-        created_at=now,
-        completed_at=now,
-        attachments=attachments,
-    )
+    message = Message.said(MessageId(said), room, content, at=now, attachments=attachments)
     return Sent(message=message, reply=message.promised(MessageId(reply)), limit=limit, used=used, replayed=replayed)
