@@ -120,11 +120,15 @@ class Estate:
             connection.execute("UPDATE jobs SET due_at = now() WHERE kind IN ('billing_sync', 'billing_event')")
         return self.unfinished() + self.sandbox.deliveries.waiting()
 
-    def cli(self, *arguments: str, expect: int = 0) -> str:
-        """What `gemini-backend` prints."""
-        done = subprocess.run(
+    def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """`gemini-backend`, to its end."""
+        return subprocess.run(
             [*COMMAND, *arguments], env=self.environ, capture_output=True, text=True, check=False, timeout=60
         )
+
+    def cli(self, *arguments: str, expect: int = 0) -> str:
+        """What `gemini-backend` prints."""
+        done = self.run(*arguments)
         assert done.returncode == expect, done.stderr + done.stdout
         return done.stdout
 

@@ -179,6 +179,15 @@ def test_a_customer_of_old_is_linked(shop: Estate, console: Console) -> None:
         console.run("subscriptions", "link", other.number, old["id"], *dry, expect=1)
 
 
+def test_standard_output_is_for_what_was_asked(shop: Estate) -> None:
+    user = shop.sign_in()
+    shop.checkout(user)
+    BUYER.pull(shop.sandbox.url, "faults", kind="error", count=2, calls="/v1/subscriptions")
+    done = shop.run("subscriptions", "sync", user.number, "--json")
+    assert json.loads(done.stdout)["plan"] == "basic"
+    assert done.stderr.count("stripe call failed") == 2
+
+
 def test_wrong_use_and_unknown_users_are_told_by_the_exit_code(shop: Estate, console: Console) -> None:
     console.run("subscriptions", "show", "+12025550999", expect=1)
     console.run("subscriptions", "grant", "+12025550999", expect=2)

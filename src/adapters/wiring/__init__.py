@@ -17,7 +17,7 @@ def main() -> None:
         from adapters.wiring.operator import Operator
     except KeyboardInterrupt:  # while all this is loaded; from then on the command sees to it
         sys.exit("Aborted!")
-    cli(obj=Operator())
+    cli(obj=Operator(logs_aside=True))
 
 
 def api() -> WsgiApplication:

@@ -4,7 +4,7 @@ import gc
 import os
 import sys
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from adapters import logs
 from adapters.cli.context import Finding
@@ -42,7 +42,13 @@ def _standing_in(settings: Settings) -> dict[str, str]:
 
 
 class Operator:
-    """Everything behind the command line."""
+    """Everything behind the command line.
+
+    `logs_aside`: commands log to standard error, as standard output is for what was asked; servers log as ever.
+    """
+
+    def __init__(self, *, logs_aside: bool = False) -> None:
+        self._logs_aside = logs_aside
 
     @cached_property
     def settings(self) -> Settings:
@@ -67,15 +73,20 @@ class Operator:
 
         return Container(settings=self.settings)
 
-    @property
+    @cached_property
     def core(self) -> "Core":
         """Every verb, on the configured adapters."""
+        self._log_aside()
         core: Core = self.container.core()
         return core
 
-    def log(self) -> None:
+    def log(self, stream: TextIO | None = None) -> None:
         """From now on this process logs as the settings say."""
-        logs.setup("console" if self.settings.log_format == "console" else "json", self.settings.log_level)
+        logs.setup("console" if self.settings.log_format == "console" else "json", self.settings.log_level, stream)
+
+    def _log_aside(self) -> None:
+        if self._logs_aside:
+            self.log(sys.stderr)
 
     def serve(self) -> None:
         """Runs the API until it is told to end."""
@@ -135,4 +146,5 @@ class Operator:
         """Checks the settings and every connection."""
         from adapters.wiring.doctor import examine
 
+        self._log_aside()
         return examine(self.settings)
