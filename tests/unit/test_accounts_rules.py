@@ -66,6 +66,14 @@ def test_the_text_of_a_code_names_the_app_and_binds_it_to_the_domain() -> None:
     assert len(password_changed_text(AccountPolicy())) <= 160
 
 
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(30, "30 seconds"), (60, "60 seconds"), (119, "119 seconds"), (120, "2 minutes"), (600, "10 min")],
+)
+def test_the_text_of_a_code_tells_how_long_it_is_good(seconds: int, told: str) -> None:
+    assert f", valid for {told}" in code_text(AccountPolicy(code_lives=timedelta(seconds=seconds)), "012345")
+
+
 def test_numbers_are_masked_for_logs() -> None:
     assert masked("+14155552671") == "+1415•••2671"
     assert masked("+4917012345") == "+49•••45"
@@ -143,6 +151,11 @@ def test_a_ring_needs_long_and_different_roots(roots: tuple[bytes, ...]) -> None
         ("gemini12", "guessable"),
         ("4155552671", "guessable"),
         ("margarethe1", "guessable"),
+        ("Margarethe-1990!", "guessable"),
+        ("Gemini Backend", "guessable"),
+        ("geminibackend2026", "guessable"),
+        ("schmidtmargarethe", "guessable"),
+        ("+1 14155552671", "guessable"),
     ],
 )
 def test_a_weak_password_is_refused_with_its_reason(password: str, code: str) -> None:
@@ -151,7 +164,10 @@ def test_a_weak_password_is_refused_with_its_reason(password: str, code: str) ->
     assert (refused.value.errors[0].field, refused.value.errors[0].code) == ("password", code)
 
 
-@pytest.mark.parametrize("password", ["correct horse", "zq8!kd0v", "x9" * 32, "ü" * 128, "margarethe rides a bike"])
+@pytest.mark.parametrize(
+    "password",
+    ["correct horse", "zq8!kd0v", "x9" * 32, "ü" * 128, "margarethe rides a bike", "9 gemini stars", "71906284"],
+)
 def test_a_long_enough_password_is_accepted(password: str) -> None:
     assert POLICY.accept("password", password, about=("+14155552671", "Margarethe")) == password
 
@@ -273,6 +289,24 @@ def test_a_line_is_trimmed_and_holds_no_control_characters() -> None:
     for bad in ("a\nb", "a\u202eb", "x" * 101):
         with pytest.raises(Invalid):
             clean_line("name", bad)
+
+
+@pytest.mark.parametrize("name", ["क्\u200dष", "مى\u200cخواهم", "Ann 👩\u200d👩\u200d👧 B.", "नमस्ते"])
+def test_a_name_keeps_what_joins_its_letters_and_pictures(name: str) -> None:
+    assert clean_line("name", f" {name} ") == name
+
+
+@pytest.mark.parametrize(
+    "name", ["\u200dAnn", "Ann\u200c", "A \u200dB", "A\u200d B", "A\u200d\u200cB", "\u200d", "A\u200bB"]
+)
+def test_a_name_holds_nothing_that_cannot_be_seen(name: str) -> None:
+    with pytest.raises(Invalid, match="control characters"):
+        clean_line("name", name)
+
+
+def test_a_user_name_looks_like_no_other_with_nothing_but_what_joins_between() -> None:
+    with pytest.raises(Invalid, match="control characters"):
+        clean_line("username", "a\u200dnn")
 
 
 def test_the_policy_holds_the_promised_numbers() -> None:

@@ -12,7 +12,7 @@ class PasswordPolicy:
     """A password never signs in alone here, a code follows: so length and a list decide, not composition."""
 
     common: frozenset[str]
-    app_words: tuple[str, ...] = ("gemini", "chatroom")
+    app_words: tuple[str, ...] = ("gemini", "backend", "chatroom")
     shortest: int = 8
     longest: int = 128
 
@@ -35,9 +35,11 @@ class PasswordPolicy:
 
 
 def _guessable(folded: str, words: tuple[str | None, ...]) -> bool:
-    """It is a part of such a word, or what is left of it without the word is too short to be one."""
-    for word in words:
-        for part in re.split(r"[@\s.+]+", word.casefold()) if word else ():
-            if folded in part or (len(part) >= 4 and part in folded and len(folded) - len(part) < 4):
-                return True
-    return False
+    """It is a part of such a word, or too little but digits and signs is left of it without such words."""
+    parts = {part for word in words if word for part in re.split(r"[@\s.+]+", word.casefold())}
+    left = folded
+    for part in sorted(parts, key=len, reverse=True):
+        if len(part) >= 4:
+            left = left.replace(part, "")
+    letters = sum(character.isalpha() for character in left)
+    return any(folded in part for part in parts) or (left != folded and letters < 4)

@@ -1,5 +1,6 @@
 """Who they are: their numbers, profiles and accounts, and where their requests come from."""
 
+import re
 import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
@@ -110,6 +111,8 @@ def masked(number: str) -> str:
 
 CONTROL = ("Cc", "Cf", "Co", "Cs", "Zl", "Zp")
 LONGEST = {"name": 100, "username": 64}
+# What joins letters and parts them in Hindi and Persian, and pictures in emoji. It is seen only between two of them.
+JOINING = re.compile(r"(?<=[^\s\u200c\u200d])[\u200c\u200d](?=[^\s\u200c\u200d])")
 
 
 def clean_line(field_name: str, value: str | None) -> str | None:
@@ -117,7 +120,8 @@ def clean_line(field_name: str, value: str | None) -> str | None:
     if value is None:
         return None
     line = unicodedata.normalize("NFC", value).strip()
-    if any(unicodedata.category(character) in CONTROL for character in line):
+    visible = JOINING.sub("", line) if field_name == "name" else line
+    if any(unicodedata.category(character) in CONTROL for character in visible):
         raise Invalid.field(field_name, "must not hold control characters", "bad_characters")
     if len(line) > LONGEST[field_name]:
         raise Invalid.field(field_name, f"must have at most {LONGEST[field_name]} characters", "too_long")

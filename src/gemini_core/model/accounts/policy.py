@@ -52,9 +52,10 @@ class AccountPolicy:
 
 def code_text(policy: AccountPolicy, code: str) -> str:
     """The message that brings a code. Its last line binds the code to the domain (WICG origin-bound codes)."""
-    minutes = policy.code_lives // timedelta(minutes=1)
+    seconds = int(policy.code_lives.total_seconds())
+    lives = f"{seconds} seconds" if seconds < 120 else f"{seconds // 60} minutes"
     return (
-        f"{code} is your {policy.app_name} code, valid for {minutes} minutes. Don't share it with anyone.\n\n"
+        f"{code} is your {policy.app_name} code, valid for {lives}. Don't share it with anyone.\n\n"
         f"@{policy.domain} #{code}"
     )
 
