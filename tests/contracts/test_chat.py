@@ -485,6 +485,24 @@ def test_a_room_deleted_while_its_reply_is_finished_leaves_no_error_and_no_job(w
     assert world.jobs.list_jobs(state=None, kind=None, limit=10, after=None).items == ()
 
 
+def test_a_reply_that_is_cancelled_while_its_room_is_deleted_is_stopped_or_not_there(world: ChatWorld) -> None:
+    author = world.user("pro")
+    for _ in range(20):
+        room = world.room(author)
+        sent = send(world, author, room.id)
+
+        def race(number: int, room_id: ChatroomId = room.id, reply: MessageId = sent.reply.id) -> None:
+            if number:
+                world.rooms.delete(author, room_id)
+            else:
+                world.messages.cancel(author, room_id, reply, now=NOW)
+
+        cancelled, deleted = tried_at_once(2, race)
+        assert cancelled is None or isinstance(cancelled, NotFound)
+        assert deleted is None
+    assert used(world, author) == 0
+
+
 def test_rooms_are_listed_by_latest_activity_page_by_page_with_nothing_twice(world: ChatWorld) -> None:
     author = world.user("pro")
     rooms = [world.room(author, title=f"r{number}") for number in range(7)]

@@ -131,8 +131,8 @@ class SqlMessages:
             if row is None or row.role != Role.MODEL:
                 raise no_message()
             job = connection.execute(LOCK_JOB, key).one_or_none()
-            if job is None:
-                raise already_final()
+            if job is None:  # It is final; or its room was deleted while this waited for the job.
+                raise no_message() if connection.execute(MESSAGE, reader).one_or_none() is None else already_final()
             nudge: list[JobId] = []
             if job.leased:
                 connection.execute(TELL_WORKER, key)
