@@ -29,7 +29,8 @@ def world(request: pytest.FixtureRequest) -> BillingWorld:
 
 
 def subscription(name: str = "sub_1", status: str = "active", *, price: str = PRICE, age: int = 1) -> Subscription:
-    return Subscription(id=name, status=status, prices=(price,), created_at=NOW - age * DAY, period_end=NOW + 10 * DAY)
+    began, end = NOW - age * DAY, NOW + 10 * DAY
+    return Subscription(id=name, status=status, prices=(price,), created_at=began, period_end=end, sold_as=PRICE)
 
 
 def sync(world: BillingWorld, user: UserId, *found: Subscription, now: datetime = NOW) -> Standing | None:

@@ -152,7 +152,7 @@ def test_an_approval_that_cannot_be_noted_is_not_given(engine: Engine) -> None:
 
 def test_who_has_paid_has_an_active_subscription_to_what_was_sold(world: GatewayWorld) -> None:
     _, subscription = world.bought()
-    assert (subscription.status, subscription.prices) == ("active", (PRO_PRICE,))
+    assert (subscription.status, subscription.prices, subscription.sold_as) == ("active", (PRO_PRICE,), PRO_PRICE)
     assert subscription.period_end is not None
     assert subscription.period_end > datetime.now(UTC)
     assert subscription.ends_at is None

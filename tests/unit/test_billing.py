@@ -1,5 +1,6 @@
 """Which plan a user is on: status by price by time by grant."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
 
@@ -50,6 +51,14 @@ def grant(until: timedelta | None = None, *, revoked: bool = False) -> Grant:
         created_at=NOW - DAY,
         revoked_at=NOW if revoked else None,
     )
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_what_was_sold_as_pro_stays_pro_under_another_price_of_pro(status: str) -> None:
+    sold = replace(subscription(status, price="price_old"), sold_as="price_old")
+    assert plan_for([sold], [], NOW, TERMS) == plan_for([subscription(status)], [], NOW, TERMS)
+    changed = replace(sold, prices=("price_other",))
+    assert plan_for([changed], [], NOW, TERMS) == Standing("basic")
 
 
 @pytest.mark.parametrize(("status", "price"), list(product(STATUSES, [OURS, "price_other"])))

@@ -333,6 +333,7 @@ subscriptions = Table(
     Column("period_end", Instant),
     Column("cancel_at", Instant),
     Column("cancel_at_period_end", Boolean, nullable=False),
+    Column("sold_as", Text),
 )
 Index("subscriptions_user_id_idx", subscriptions.c.user_id)
 Index("subscriptions_period_end_idx", subscriptions.c.period_end)

@@ -6,6 +6,7 @@ from typing import TypeVar
 import stripe
 
 from adapters.stripe.calls import is_missing, no_customer
+from adapters.stripe.subscriptions import SOLD_AS
 from adapters.stripe.times import moment_of
 from gemini_core.model.billing.checkouts import ANSWER_LIFE, Checkout, Customer, Session, SessionState
 
@@ -39,7 +40,9 @@ class Checkouts:
                     "success_url": checkout.offer.success_url,
                     "cancel_url": checkout.offer.cancel_url,
                     "metadata": {"checkout_id": str(checkout.id)},
-                    "subscription_data": {"metadata": {"user_id": str(checkout.user_id)}},
+                    "subscription_data": {
+                        "metadata": {"user_id": str(checkout.user_id), SOLD_AS: checkout.offer.price}
+                    },
                 },
                 {"idempotency_key": key},
             ),

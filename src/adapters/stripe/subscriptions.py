@@ -10,6 +10,9 @@ from adapters.stripe.calls import is_missing
 from adapters.stripe.times import moment_of
 from gemini_core.model.billing.subscriptions import Cancellation, Subscription
 
+# What our own checkout writes to the metadata of a subscription: its price, when that was pro's.
+SOLD_AS = "sold_as"
+
 
 class Subscriptions:
     """The deeds about subscriptions. They raise stripe's errors."""
@@ -58,4 +61,5 @@ def _subscription(told: Mapping[str, Any]) -> Subscription:
         period_end=moment_of(max(ends)),
         cancel_at=moment_of(told.get("cancel_at")),
         cancel_at_period_end=bool(told.get("cancel_at_period_end")),
+        sold_as=(told.get("metadata") or {}).get(SOLD_AS),
     )

@@ -148,6 +148,7 @@ def _subscription(row: Row[Any], now: datetime) -> Subscription:
         created_at=row.approved_at,
         period_end=row.ends_at if ended else _period_end(row, now),
         cancel_at=row.ends_at,
+        sold_as=row.price,
     )
 
 

@@ -59,6 +59,7 @@ def subscriptions_of(connection: Connection, user: UserId) -> tuple[Subscription
             period_end=row.period_end,
             cancel_at=row.cancel_at,
             cancel_at_period_end=row.cancel_at_period_end,
+            sold_as=row.sold_as,
         )
         for row in connection.execute(SUBSCRIPTIONS_OF, {"user": user})
     )

@@ -33,6 +33,7 @@ class Subscription:
     """A subscription as the gateway last told it. `status` is the gateway's word; there may be new ones any day.
 
     `period_end`: up to when the present period goes. `cancel_at`: when a planned cancellation takes effect.
+    `sold_as`: the price under which it was sold as pro, by us.
     """
 
     id: str
@@ -42,6 +43,7 @@ class Subscription:
     period_end: datetime | None = None
     cancel_at: datetime | None = None
     cancel_at_period_end: bool = False
+    sold_as: str | None = None
 
     @property
     def ends_at(self) -> datetime | None:
@@ -54,8 +56,11 @@ class Subscription:
         return self.status in ENDED
 
     def is_ours(self, terms: Terms) -> bool:
-        """It is for pro, and not for something else that is sold under the same account."""
-        return not terms.prices.isdisjoint(self.prices)
+        """It is for pro, and not for something else that is sold under the same account.
+
+        Whoever bought pro keeps it when pro is sold under another price, as long as that is what they pay.
+        """
+        return not terms.prices.isdisjoint(self.prices) or self.sold_as in self.prices
 
     def is_alive(self, terms: Terms) -> bool:
         """It is for pro and may be charged for again, whether or not it gives access at present."""
@@ -135,12 +140,12 @@ def surplus(subscriptions: Collection[Subscription], terms: Terms) -> tuple[str,
 
 
 def unforeseen(subscriptions: Collection[Subscription], known: Collection[Subscription]) -> tuple[str, ...]:
-    """The ids of those that somebody has paid for an account that is gone: nobody knew of them, or of a payment."""
-    paid = {each.id: each.status not in UNPAID for each in known}
+    """The ids of those that somebody has paid for an account that is gone: nobody knew of them, or that they live."""
+    ids, alive = {each.id for each in known}, {each.id for each in known if each.status in ALIVE}
     return tuple(
         each.id
         for each in subscriptions
-        if (each.status not in UNPAID and each.id not in paid) or (each.status in ALIVE and not paid[each.id])
+        if (each.id not in ids and each.status not in UNPAID) or (each.id not in alive and each.status in ALIVE)
     )
 
 

@@ -38,6 +38,7 @@ def upgrade() -> None:
         sa.Column("period_end", INSTANT),
         sa.Column("cancel_at", INSTANT),
         sa.Column("cancel_at_period_end", sa.Boolean, nullable=False),
+        sa.Column("sold_as", sa.Text),
         sa.PrimaryKeyConstraint("id", name="subscriptions_pkey"),
         _of_customer("subscriptions"),
     )
