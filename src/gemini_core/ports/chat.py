@@ -42,7 +42,10 @@ class RoomRepo(Protocol):
         ...
 
     def delete(self, owner: UserId, room: ChatroomId, *, then: Iterable[NewJob] = ()) -> None:
-        """The room goes with everything in it, promised replies too; what follows is promised. Raises `NotFound`."""
+        """The room goes with everything in it, promised replies too; what follows is promised. Raises `NotFound`.
+
+        Replies that nobody works on give their units back. Others count: only a worker knows whether it said anything.
+        """
         ...
 
 
