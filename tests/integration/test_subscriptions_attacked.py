@@ -350,7 +350,7 @@ def test_a_hanging_stripe_is_a_503_in_time_and_slows_nothing_else(shop: Estate) 
 
 def test_looks_at_a_hanging_stripe_keep_no_reply_waiting(shop: Estate) -> None:
     """More of them than the worker has threads."""
-    user, customers = shop.sign_in(), [f"cus_{secrets.token_hex(8)}" for _ in range(40)]
+    user, customers = shop.sign_in(), [f"cus_{secrets.token_hex(8)}" for _ in range(20)]
     with psycopg.connect(shop.environ["DATABASE_URL"]) as connection:
         known = "INSERT INTO billing_customers (user_id, customer_id, created_at) VALUES (gen_random_uuid(), %s, now())"
         connection.cursor().executemany(known, [(customer,) for customer in customers])

@@ -90,8 +90,7 @@ class Answers:
             case Invalid():
                 problem.errors = [FieldProblem(error.field, error.message, error.code) for error in failure.errors]
             case Unauthenticated():
-                signed_out = code == Unauthenticated.code
-                resp.set_header("WWW-Authenticate", _SIGNED_OUT if signed_out else _CHALLENGE)
+                resp.set_header("WWW-Authenticate", _SIGNED_OUT if code == "unauthenticated" else _CHALLENGE)
             case LimitReached():
                 problem.limit, problem.used, problem.resets_at = failure.limit, failure.used, failure.resets_at
                 problem.upgrade_url = self._upgrade_url
