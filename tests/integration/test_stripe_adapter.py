@@ -107,6 +107,11 @@ def test_a_customer_who_was_deleted_at_stripe_is_not_found(sandbox: Sandbox, gat
         assert missing.value.code == "unknown-customer"
 
 
+def test_an_address_that_cannot_be_told_is_no_reason_not_to_sell(sandbox: Sandbox, gateway: StripeGateway) -> None:
+    fault(sandbox, "error", 9, calls="POST /v1/customers/")
+    assert gateway.open_checkout(checkout(), replace(CUSTOMER, email="a@b.example")).url
+
+
 def test_an_address_that_stripe_does_not_take_is_no_reason_not_to_sell(gateway: StripeGateway) -> None:
     assert gateway.open_checkout(checkout(), replace(CUSTOMER, email="søren@b.example")).url
 
@@ -147,8 +152,8 @@ def test_a_hanging_stripe_is_given_up_within_the_budget(sandbox: Sandbox) -> Non
 
 def test_whoever_asks_what_is_asked_already_waits_for_the_same_answer(sandbox: Sandbox, gateway: StripeGateway) -> None:
     fault(sandbox, "slow", 99, seconds=1, calls="POST")
-    asked = checkout()
-    assert len(set(at_once(8, lambda _: gateway.open_checkout(asked, CUSTOMER)))) == 1
+    asked, who = checkout(), replace(CUSTOMER, email="a@b.example")
+    assert len(set(at_once(8, lambda _: gateway.open_checkout(asked, who)))) == 1
     assert len(list(sandbox.shelf.all("checkout.session"))) == 1
 
 

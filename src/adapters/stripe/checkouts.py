@@ -4,13 +4,15 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import stripe
+import structlog
 
-from adapters.stripe.calls import is_missing, no_customer
+from adapters.stripe.calls import is_missing, no_customer, told
 from adapters.stripe.subscriptions import SOLD_AS
 from adapters.stripe.times import moment_of
 from gemini_core.model.billing.checkouts import ANSWER_LIFE, Checkout, Customer, Session, SessionState
 
 T = TypeVar("T")
+log = structlog.get_logger()
 
 # Stripe keeps what it answered first under an idempotency key, also a failure of its own. Then the next key is tried;
 # as everybody tries the same ones in the same order, the same question still has one answer.
@@ -27,8 +29,6 @@ class Checkouts:
     def open(self, checkout: Checkout, customer: Customer) -> Session:
         """As `PaymentGateway.open_checkout`."""
         customer_id = customer.id or self._make_customer(checkout, customer)
-        if customer.email:
-            self._tell_email(customer_id, customer.email)
         session = _once(
             f"checkout-{checkout.id}-{customer.generation}",
             lambda key: self._sessions.create(
@@ -47,6 +47,8 @@ class Checkouts:
                 {"idempotency_key": key},
             ),
         )
+        if customer.email:
+            self._tell_email(customer_id, customer.email)
         expires_at = moment_of(getattr(session, "expires_at", None))
         return Session(customer_id=customer_id, id=session.id, url=session.url or "", expires_at=expires_at)
 
@@ -99,14 +101,13 @@ class Checkouts:
         return made.id
 
     def _tell_email(self, customer_id: str, email: str) -> None:
-        """For Stripe's receipts. An address that Stripe does not take is no reason not to sell."""
+        """For Stripe's receipts. An address that Stripe does not take, or not now, is no reason not to sell."""
         try:
             self._customers.update(customer_id, {"email": email})
-        except stripe.InvalidRequestError as error:
+        except stripe.StripeError as error:
             if is_missing(error):
                 raise no_customer() from None
-            if error.param != "email":
-                raise
+            log.warning("stripe call failed", deed="tell_email", **told(error))
 
 
 def _once(key: str, create: Callable[[str], T]) -> T:
