@@ -238,6 +238,11 @@ def _refuse_unknown(given: Mapping[str, Any]) -> None:
 
             for unknown in sorted(codes - REGIONS):
                 raise SettingsError(f"{name} must be made of countries with telephones, and {unknown} is none.")
+    if "?" in given.get("database_url", ""):
+        from adapters.persistence import engine  # noqa: PLC0415
+
+        if not engine.is_known(given["database_url"]):
+            raise SettingsError("DATABASE_URL must have no options but those of PostgreSQL's own library.")
     if "broker_url" in given:
         from adapters.queue.celery import is_known  # noqa: PLC0415
 

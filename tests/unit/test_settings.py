@@ -93,6 +93,8 @@ def test_no_secret_shows_in_the_repr() -> None:
         ("BROKER_URL", "amqp://mq:x//"),
         ("BROKER_URL", "confluentkafka://log"),
         ("DATABASE_URL", "postgresql://db:http/app"),
+        ("DATABASE_URL", "postgresql://db/app?foo=bar"),
+        ("DATABASE_URL", "postgresql://db/app?sslmode"),
         ("DATABASE_URL", "postgresql://db:99999/app"),
         ("REDIS_URL", "redis://cache:0"),
         ("PUBLIC_URL", "http://[::1"),
@@ -228,6 +230,11 @@ def test_a_contradiction_is_named(environ: dict[str, str], name: str) -> None:
 def test_a_whole_may_be_less_than_its_part_is_by_itself() -> None:
     settings = Settings.load({"SESSION_DAYS": "7", "OTP_SENDS_PER_PHONE_DAY": "2"})
     assert (settings.session_days, settings.otp_sends_per_phone_day) == (7, 2)
+
+
+def test_options_that_postgresql_knows_are_taken() -> None:
+    url = "postgresql://u:p@db/app?sslmode=verify-full&sslrootcert=system&target_session_attrs=read-write"
+    assert Settings.load({"DATABASE_URL": url}).database_url == url
 
 
 def test_a_misspelt_variable_is_told() -> None:

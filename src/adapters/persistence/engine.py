@@ -5,13 +5,15 @@ from contextlib import contextmanager
 from select import POLLIN, poll
 from typing import Any
 
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from gemini_core.errors import Unavailable
 
-__all__ = ["Engine", "RolledBack", "create", "ping", "statement", "transaction", "translating"]
+__all__ = ["Engine", "RolledBack", "create", "is_known", "ping", "statement", "transaction", "translating"]
 
 # What a server answers that is going down, starting up, or out of connections.
 AWAY = ("57P", "08", "53")
@@ -50,6 +52,15 @@ def create(url: str, *, pool_size: int = 10, connect_timeout: int = 3) -> Engine
     )
     event.listen(engine, "checkout", _refuse_hung_up)
     return engine
+
+
+def is_known(url: str) -> bool:
+    """PostgreSQL's own library can read the URL, and knows its options."""
+    try:
+        conninfo_to_dict(url)
+    except ProgrammingError:
+        return False
+    return True
 
 
 def _refuse_hung_up(connection: Any, _record: Any, _proxy: Any) -> None:
