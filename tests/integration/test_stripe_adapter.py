@@ -295,6 +295,19 @@ def test_an_event_that_nobody_can_read_keeps_no_other_from_being_told(
     assert [hint.event_id for hint in gateway.since(NOW - timedelta(minutes=1))] == [told[0], *told[2:]]
 
 
+@pytest.mark.parametrize("nonsense", [{"created": 10**20}, {"cancel_at": "soon"}, {"items": None}])
+def test_a_subscription_that_nobody_can_read_is_told_as_unavailable(
+    sandbox: Sandbox, gateway: StripeGateway, nonsense: dict[str, object]
+) -> None:
+    session = gateway.open_checkout(checkout(), CUSTOMER)
+    BUYER.press(session.url, "pay")
+    (subscription,) = gateway.subscriptions(session.customer_id)
+    with sandbox.shelf.lock:
+        sandbox.shelf.things[subscription.id] |= nonsense
+    with pytest.raises(Unavailable):
+        gateway.subscriptions(session.customer_id)
+
+
 def test_a_dispute_leads_over_its_charge_to_the_customer(sandbox: Sandbox, gateway: StripeGateway) -> None:
     session = gateway.open_checkout(checkout(), CUSTOMER)
     BUYER.press(session.url, "pay")
