@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 
 import jwt
 import psycopg
-from sqlalchemy import make_url
+from sqlalchemy import insert, make_url
 
 from adapters.jwt.ring import StoredRing
 from adapters.jwt.tokens import JwtTokens
@@ -24,6 +24,7 @@ from adapters.memory.store import SystemClock
 from adapters.persistence import engine as engines
 from adapters.persistence.accounts.keys import SqlSigningKeys
 from adapters.persistence.chat.sending import SEND
+from adapters.persistence.tables import sessions
 from bench import load
 from bench.stage import DAILY_LIMIT, ROOM_ID, ROOMS, ROOMS_EACH, USER_ID, Stage, any_port, environment, room_id, user_id
 from gemini_core.model.accounts.sessions import AccessClaims
@@ -168,7 +169,7 @@ def fastapi_orm(stage: Stage) -> Api:
 
 
 def our_tokens(database: str, port: int) -> dict[str, str]:
-    """An access token for each user, signed with the installation's own key."""
+    """An access token for each user, signed with the installation's own key; and the session that it is of."""
     issuer = f"http://127.0.0.1:{port}"
     engine, now = engines.create(database, pool_size=1), datetime.now(UTC)
     hour = timedelta(hours=1)
@@ -176,22 +177,37 @@ def our_tokens(database: str, port: int) -> dict[str, str]:
         SqlSigningKeys(engine), SealRing(SECRET.encode()).derived("signing keys"), SystemClock(), verify_for=hour
     )
     signer = JwtTokens(ring, issuer=issuer, audience=issuer)
-    tokens = {
-        user: signer.issue(
-            AccessClaims(
-                user_id=UserId(UUID(user)),
-                session_id=SessionId(uuid4()),
-                version=1,
-                token_id=uuid4(),
-                issued_at=now,
-                expires_at=now + hour,
-                signed_in_at=now,
-            )
+    claims = {
+        user: AccessClaims(
+            user_id=UserId(UUID(user)),
+            session_id=SessionId(uuid4()),
+            version=1,
+            token_id=uuid4(),
+            issued_at=now,
+            expires_at=now + hour,
+            signed_in_at=now,
         )
         for user in {user_id(room) for room in range(1, ROOMS + 1)}
     }
+    with engine.begin() as connection:
+        connection.execute(insert(sessions), [_session(each) for each in claims.values()])
     engine.dispose()
-    return tokens
+    return {user: signer.issue(each) for user, each in claims.items()}
+
+
+def _session(claims: AccessClaims) -> dict[str, object]:
+    return {
+        "id": claims.session_id,
+        "user_id": claims.user_id,
+        "counter": 0,
+        "credential_version": claims.version,
+        "ip": "127.0.0.1",
+        "network": "127.0.0.1",
+        "user_agent": "",
+        "created_at": claims.issued_at,
+        "rotated_at": claims.issued_at,
+        "expires_at": claims.issued_at + timedelta(days=1),
+    }
 
 
 def _requests(tokens: Mapping[str, str]) -> list[bytes]:
