@@ -1,7 +1,4 @@
-"""The way to Stripe, on which nothing is waited for beyond a deadline, however slowly it comes.
-
-The modules of this folder import `stripe` (0.2 s): whoever builds the gateway imports them only then.
-"""
+"""The way to Stripe, on which nothing is waited for beyond a deadline, however slowly it comes."""
 
 import socket
 import threading
@@ -82,7 +79,8 @@ class Transport(stripe.HTTPClient):
             told = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in answer.headers}
             return answer.content.decode(), answer.status, told
         except BROKEN as error:
-            raise _broken(type(error).__name__) from None
+            what = type(error).__name__
+            raise stripe.APIConnectionError(what, should_retry=True) from None  # type: ignore[no-untyped-call]
 
     def close(self) -> None:
         """Close every connection."""
@@ -99,10 +97,6 @@ def proxy_for(base_url: str) -> httpcore2.Proxy | None:
     parts = urlsplit(address if "://" in address else f"http://{address}")
     auth = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
     return httpcore2.Proxy(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", auth=auth)
-
-
-def _broken(what: str) -> stripe.APIConnectionError:
-    return stripe.APIConnectionError(what, should_retry=True)  # type: ignore[no-untyped-call]
 
 
 class _Network(httpcore2.NetworkBackend):
