@@ -1,7 +1,7 @@
 """Whatever the provider reports of a call is on record, however the call ends."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from threading import Event, Timer
 
@@ -98,7 +98,7 @@ class Picky(Ledger):
     """It cannot keep every name."""
 
     def record(self, calls: Iterable[ModelCall]) -> None:
-        if any("\0" in call.model for call in calls):
+        if not self.away.is_set() and any("\0" in call.model for call in calls):
             raise ValueError("not a name")
         Ledger.record(self, calls)
 
@@ -110,6 +110,20 @@ def test_what_a_ledger_refuses_for_good_costs_nobody_else_their_record_and_is_no
     assert ledger.told == [("gemini-test", Usage(5, 1))]
     ledger.away.set()
     model.record()
+
+
+def test_figures_told_together_are_on_record_but_for_those_that_are_refused() -> None:
+    ledger = Picky()
+    ledger.away.set()
+    said = [[Piece("Tea", Usage(5, 1), model=name), Piece(".", Usage(5, 2), "stop")] for name in ("a", "\0", "b")]
+    model = MeteredModel(ScriptedModel(said), ledger, SystemClock())
+    leases = [replace(LEASE, token=uuid7(NOON)) for _ in said]
+    calls = [model.stream(PROMPT, lease, ANN, timeouts=Timeouts(), stop=Stop()) for lease in leases]
+    for call in calls:
+        next(call)
+    ledger.away.clear()
+    model.record()
+    assert sorted(ledger.told) == [("a", Usage(5, 1)), ("b", Usage(5, 1))]
 
 
 def test_words_do_not_wait_for_a_ledger_that_is_away() -> None:
