@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from adapters.standard_webhooks import PREFIX, key_of
+from gemini_core.model.accounts.seals import SealRing
 from gemini_core.model.billing.plans import BASIC, PRO, Plan, Plans
-from gemini_core.model.seals import SealRing
 
 T = TypeVar("T")
 Parser = Callable[[str], T]

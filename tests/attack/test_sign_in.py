@@ -27,7 +27,7 @@ from redis import Redis
 from tests.attack.target import CODES_PER_NETWORK, GRACE, RESEND, Report, Target
 
 from adapters.local.processes import until
-from gemini_core.model.seals import SealRing, code_seal
+from gemini_core.model.accounts.seals import SealRing, code_seal
 
 OLD, NEW = "an old horse battery", "a new horse battery"
 INVALID_OTP = "/problems/invalid-otp"

@@ -37,8 +37,8 @@ from gemini_core.model.accounts.codes import (
 )
 from gemini_core.model.accounts.people import Caller, Client, Credentials, MobileNumber, Profile, Signup, SignupId
 from gemini_core.model.accounts.policy import AccountPolicy
+from gemini_core.model.accounts.seals import SealRing, new_challenge_id
 from gemini_core.model.ids import JobId, SessionId, UserId, uuid7
-from gemini_core.model.seals import SealRing, new_challenge_id
 from gemini_core.ports.accounts.codes import Challenges
 from gemini_core.ports.accounts.operating import AuditLog, Operators
 from gemini_core.ports.accounts.passwords import Passwords

@@ -24,9 +24,9 @@ from adapters.redis.limits import RedisLimits
 from adapters.redis.scripts import Scripts
 from gemini_core.errors import Unavailable
 from gemini_core.model.accounts.codes import Attempt, NewChallenge, Opened, Proven, SignedIn, TooSoon
+from gemini_core.model.accounts.limits import HOUR, Rule, Take, Taken
 from gemini_core.model.accounts.people import User
 from gemini_core.model.accounts.policy import AccountPolicy
-from gemini_core.model.limits import HOUR, Rule, Take, Taken
 
 
 @dataclass(frozen=True, slots=True)

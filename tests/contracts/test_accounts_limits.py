@@ -14,9 +14,7 @@ from adapters.redis.client import connect
 from adapters.redis.limits import LIFE, RedisLimits
 from adapters.redis.scripts import Scripts
 from gemini_core.errors import Failure
-from gemini_core.model.accounts.people import MobileNumber
-from gemini_core.model.ids import SessionId, UserId, uuid7
-from gemini_core.model.limits import (
+from gemini_core.model.accounts.limits import (
     DAY,
     HOUR,
     MINUTE,
@@ -29,6 +27,8 @@ from gemini_core.model.limits import (
     Take,
     Taken,
 )
+from gemini_core.model.accounts.people import MobileNumber
+from gemini_core.model.ids import SessionId, UserId, uuid7
 from gemini_core.ports.accounts.limits import Limits
 
 THREE = Rule("three", "three", 3, HOUR)

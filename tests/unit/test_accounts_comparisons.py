@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gemini_core.model.seals import SealRing, code_seal, new_challenge_id, number_seals
+from gemini_core.model.accounts.seals import SealRing, code_seal, new_challenge_id, number_seals
 
 SOURCE = Path(__file__).parents[2] / "src"
 SECRETS = {"code", "codes", "otp", "otps", "mac", "macs", "hmac", "seal", "seals"}

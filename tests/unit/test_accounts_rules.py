@@ -13,11 +13,10 @@ from adapters.argon2.hasher import Argon2Hasher
 from adapters.contacts.checker import ContactChecker
 from gemini_core.errors import Invalid, Unavailable
 from gemini_core.model.accounts.codes import Purpose, new_code
+from gemini_core.model.accounts.passwords import PasswordPolicy
 from gemini_core.model.accounts.people import clean_line, masked
 from gemini_core.model.accounts.policy import AccountPolicy, code_text, password_changed_text
-from gemini_core.model.ids import SessionId, uuid7_of_ms
-from gemini_core.model.passwords import PasswordPolicy
-from gemini_core.model.seals import (
+from gemini_core.model.accounts.seals import (
     RefreshClaims,
     SealRing,
     code_seal,
@@ -28,6 +27,7 @@ from gemini_core.model.seals import (
     refresh_token,
     reset_token,
 )
+from gemini_core.model.ids import SessionId, uuid7_of_ms
 
 OLD, NEW = b"an old root secret, thirty-two bytes", b"a new root secret, thirty-two bytes!"
 RING = SealRing(NEW)

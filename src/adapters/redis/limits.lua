@@ -1,4 +1,4 @@
--- One request's demand, checked as a whole and taken as a whole. See `Take` in gemini_core/model/limits.py.
+-- One request's demand, checked as a whole and taken as a whole. See `Take` in gemini_core/model/accounts/limits.py.
 -- KEYS: own rules, shared rules, three per budget (unproven, proven, noted), spreads, three for the session, in this order.
 -- ARGV[1]: the demand as JSON; times in milliseconds.
 -- Answers {revoked, doubt, index of the full own rule, ms until it has room, name withheld, name noted}.

@@ -10,8 +10,8 @@ from typing import Any
 from adapters.redis.client import AWAY
 from adapters.redis.scripts import Script, Scripts
 from gemini_core.errors import Unavailable
+from gemini_core.model.accounts.limits import DAY, BudgetFigures, Ended, Refusal, Rule, Take, Taken
 from gemini_core.model.ids import unix_ms
-from gemini_core.model.limits import DAY, BudgetFigures, Ended, Refusal, Rule, Take, Taken
 
 TAKE = Script(Path(__file__).with_suffix(".lua").read_text(encoding="utf-8"))
 # The highest version wins, in whatever order two endings arrive.

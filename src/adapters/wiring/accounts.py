@@ -29,10 +29,10 @@ from adapters.settings import Settings
 from adapters.sms.twilio import Twilio
 from adapters.sms.webhook import SmsWebhook
 from gemini_core.core import AccountPorts
+from gemini_core.model.accounts.limits import SendLimits
+from gemini_core.model.accounts.passwords import PasswordPolicy
 from gemini_core.model.accounts.policy import AccountPolicy
-from gemini_core.model.limits import SendLimits
-from gemini_core.model.passwords import PasswordPolicy
-from gemini_core.model.seals import SealRing
+from gemini_core.model.accounts.seals import SealRing
 from gemini_core.ports.accounts.codes import OtpSender
 from gemini_core.ports.attachments import AttachmentStore
 from gemini_core.ports.clock import Clock

@@ -19,9 +19,9 @@ from gemini_core.model.accounts.codes import (
     SignedIn,
     TooSoon,
 )
+from gemini_core.model.accounts.limits import DAY
 from gemini_core.model.accounts.people import MobileNumber, Profile, Signup, User, UserStatus, masked
 from gemini_core.model.accounts.sessions import Session
-from gemini_core.model.limits import DAY
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,19 @@ from datetime import datetime, timedelta
 from threading import Lock
 from typing import TypeVar
 
+from gemini_core.model.accounts.limits import (
+    DAY,
+    Budget,
+    BudgetFigures,
+    Ended,
+    Refusal,
+    Rule,
+    SessionClaim,
+    Spread,
+    Take,
+    Taken,
+)
 from gemini_core.model.ids import SessionId, UserId
-from gemini_core.model.limits import DAY, Budget, BudgetFigures, Ended, Refusal, Rule, SessionClaim, Spread, Take, Taken
 
 # After so many demands, what is of no more use is thrown away; so many endings are remembered.
 SWEEP_EVERY = 10_000

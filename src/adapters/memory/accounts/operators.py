@@ -6,9 +6,9 @@ from uuid import UUID
 
 from adapters.memory.accounts.tables import MemoryAccounts, Phone
 from gemini_core.errors import Conflict
+from gemini_core.model.accounts.limits import Ended
 from gemini_core.model.accounts.people import User, UserStatus, masked
 from gemini_core.model.ids import UserId
-from gemini_core.model.limits import Ended
 from gemini_core.model.requests import Page
 
 

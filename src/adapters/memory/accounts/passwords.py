@@ -6,6 +6,7 @@ from datetime import datetime
 from adapters.memory.accounts.tables import Challenge, MemoryAccounts
 from gemini_core.errors import Unauthenticated
 from gemini_core.model.accounts.codes import ChallengeId, Purpose
+from gemini_core.model.accounts.limits import Ended
 from gemini_core.model.accounts.people import (
     SEND_NOTICE,
     Caller,
@@ -18,7 +19,6 @@ from gemini_core.model.accounts.people import (
 )
 from gemini_core.model.accounts.sessions import Session
 from gemini_core.model.ids import JobId
-from gemini_core.model.limits import Ended
 
 
 @dataclass(frozen=True, slots=True)

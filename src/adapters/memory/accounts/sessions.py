@@ -6,10 +6,10 @@ from datetime import datetime
 
 from adapters.memory.accounts.tables import MemoryAccounts
 from gemini_core.errors import NotFound
+from gemini_core.model.accounts.limits import Ended
 from gemini_core.model.accounts.people import Caller
 from gemini_core.model.accounts.sessions import Reused, Session
 from gemini_core.model.ids import SessionId, UserId
-from gemini_core.model.limits import Ended
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,13 @@ from adapters.memory.jobs import MemoryJobs
 from adapters.memory.store import MemoryStore
 from gemini_core.model.accounts.audit import AuditEvent
 from gemini_core.model.accounts.codes import ChallengeId, Purpose
+from gemini_core.model.accounts.limits import DAY
 from gemini_core.model.accounts.people import Caller, Signup, SignupId, User, UserStatus
 from gemini_core.model.accounts.policy import AccountPolicy
 from gemini_core.model.accounts.sessions import Session
 from gemini_core.model.billing.subscriptions import Standing
 from gemini_core.model.ids import JobId, SessionId, UserId
 from gemini_core.model.jobs import NewJob
-from gemini_core.model.limits import DAY
 from gemini_core.model.requests import no_user
 
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from adapters.memory.accounts.tables import MemoryAccounts
+from gemini_core.model.accounts.limits import DAY, Ended
 from gemini_core.model.accounts.people import ERASE_ACCOUNT, Caller, Profile, Signup, User, UserStatus, masked
 from gemini_core.model.ids import JobId, SessionId, UserId
 from gemini_core.model.jobs import NewJob
-from gemini_core.model.limits import DAY, Ended
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ from adapters.persistence.accounts.sessions import END_ALL
 from adapters.persistence.engine import statement, transaction
 from adapters.persistence.tables import PLAN
 from gemini_core.errors import Conflict
+from gemini_core.model.accounts.limits import Ended
 from gemini_core.model.accounts.people import User
 from gemini_core.model.ids import UserId
-from gemini_core.model.limits import Ended
 from gemini_core.model.requests import Page, no_user
 
 LIST_USERS = text(

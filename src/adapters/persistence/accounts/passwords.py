@@ -10,11 +10,11 @@ from adapters.persistence.accounts.rows import LIVE, OFFERED, SESSION_COLUMNS, U
 from adapters.persistence.engine import statement
 from gemini_core.errors import Unauthenticated
 from gemini_core.model.accounts.codes import ChallengeId
+from gemini_core.model.accounts.limits import Ended
 from gemini_core.model.accounts.people import SEND_NOTICE, Caller, Client, Credentials, SignupId, User
 from gemini_core.model.accounts.policy import AccountPolicy
 from gemini_core.model.accounts.sessions import Session
 from gemini_core.model.ids import JobId, UserId
-from gemini_core.model.limits import Ended
 
 ACCOUNT_HASH = text(
     f"""

@@ -10,11 +10,11 @@ from sqlalchemy import Engine, text
 from adapters.persistence.accounts.rows import LIVE, SESSION_COLUMNS, session_of
 from adapters.persistence.engine import statement
 from gemini_core.errors import NotFound
+from gemini_core.model.accounts.limits import Ended
 from gemini_core.model.accounts.people import Caller
 from gemini_core.model.accounts.policy import AccountPolicy
 from gemini_core.model.accounts.sessions import Reused, Session
 from gemini_core.model.ids import SessionId, UserId
-from gemini_core.model.limits import Ended
 from gemini_core.model.requests import no_user
 
 # The newest token advances the counter; the one before it, within its grace, finds the successor as it is; anything

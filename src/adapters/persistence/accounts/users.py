@@ -11,11 +11,11 @@ from adapters.persistence.accounts.rows import USER_COLUMNS, masked, user_of
 from adapters.persistence.engine import statement, transaction
 from adapters.persistence.jobs import insert_job
 from adapters.persistence.once import forget_keys
+from gemini_core.model.accounts.limits import Ended
 from gemini_core.model.accounts.people import ERASE_ACCOUNT, Caller, Signup, User
 from gemini_core.model.accounts.policy import AccountPolicy
 from gemini_core.model.ids import JobId, SessionId, UserId
 from gemini_core.model.jobs import NewJob
-from gemini_core.model.limits import Ended
 from gemini_core.model.requests import no_user
 
 SIGN_UP = text(

@@ -1,1 +1,1 @@
-"""People: their numbers, profiles, codes, sessions, and what happened to them."""
+"""People: their numbers, profiles, passwords, codes and sessions, what happened to them, and how often it may."""

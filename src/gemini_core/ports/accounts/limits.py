@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from gemini_core.model.limits import BudgetFigures, Ended, Take, Taken
+from gemini_core.model.accounts.limits import BudgetFigures, Ended, Take, Taken
 
 
 class Limits(Protocol):

@@ -4,9 +4,9 @@ from datetime import datetime
 from typing import Protocol
 
 from gemini_core.model.accounts.audit import AuditEvent
+from gemini_core.model.accounts.limits import Ended
 from gemini_core.model.accounts.people import User
 from gemini_core.model.ids import UserId
-from gemini_core.model.limits import Ended
 from gemini_core.model.requests import Page
 
 

@@ -4,10 +4,10 @@ from datetime import datetime
 from typing import Protocol
 
 from gemini_core.model.accounts.codes import ChallengeId
+from gemini_core.model.accounts.limits import Ended
 from gemini_core.model.accounts.people import Caller, Client, Credentials, SignupId, User
 from gemini_core.model.accounts.sessions import Session
 from gemini_core.model.ids import JobId
-from gemini_core.model.limits import Ended
 
 
 class Passwords(Protocol):

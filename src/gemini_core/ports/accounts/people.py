@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Protocol
 
+from gemini_core.model.accounts.limits import Ended
 from gemini_core.model.accounts.people import Caller, MobileNumber, Signup, User
 from gemini_core.model.ids import JobId, SessionId, UserId
 from gemini_core.model.jobs import NewJob
-from gemini_core.model.limits import Ended
 
 
 class Users(Protocol):

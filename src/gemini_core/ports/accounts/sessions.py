@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from gemini_core.model.accounts.limits import Ended
 from gemini_core.model.accounts.people import Caller
 from gemini_core.model.accounts.sessions import AccessClaims, Reused, Session
 from gemini_core.model.ids import SessionId, UserId
-from gemini_core.model.limits import Ended
 
 
 class Sessions(Protocol):

@@ -10,11 +10,11 @@ from unicodedata import normalize
 from gemini_core.errors import RateLimited, Unauthenticated, Unavailable
 from gemini_core.model.accounts.audit import AuditEvent
 from gemini_core.model.accounts.codes import ChallengeId, Delivery, NewChallenge, Outcome, Purpose, TooSoon, new_code
+from gemini_core.model.accounts.limits import Rule, Take
 from gemini_core.model.accounts.people import Client, Credentials, MobileNumber, SignupId, masked
 from gemini_core.model.accounts.policy import code_text
+from gemini_core.model.accounts.seals import code_seal, new_challenge_id, number_seals
 from gemini_core.model.ids import JobId, uuid7
-from gemini_core.model.limits import Rule, Take
-from gemini_core.model.seals import code_seal, new_challenge_id, number_seals
 from gemini_core.ports.accounts.codes import Challenges, OtpSender, SendFailed
 from gemini_core.ports.accounts.limits import Limits
 from gemini_core.ports.accounts.operating import AuditLog

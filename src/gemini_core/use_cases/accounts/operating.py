@@ -6,10 +6,10 @@ from uuid import UUID
 
 from gemini_core.model.accounts.audit import AuditEvent
 from gemini_core.model.accounts.keys import SigningKey
+from gemini_core.model.accounts.limits import BudgetFigures
 from gemini_core.model.accounts.people import User, UserStatus
 from gemini_core.model.accounts.sessions import Session
 from gemini_core.model.ids import JobId, UserId, uuid7
-from gemini_core.model.limits import BudgetFigures
 from gemini_core.model.requests import Page, no_user
 from gemini_core.ports.accounts.keys import KeyRing
 from gemini_core.ports.accounts.limits import Limits

@@ -8,11 +8,11 @@ from unicodedata import normalize
 from gemini_core.errors import Forbidden, Invalid, NotFound, Unauthenticated, Unavailable
 from gemini_core.model.accounts.audit import AuditEvent
 from gemini_core.model.accounts.codes import ChallengeId
+from gemini_core.model.accounts.limits import Rule, Take
 from gemini_core.model.accounts.people import Caller, Client, User
 from gemini_core.model.accounts.policy import password_changed_text
+from gemini_core.model.accounts.seals import read_reset_token
 from gemini_core.model.ids import JobId, UserId, uuid7
-from gemini_core.model.limits import Rule, Take
-from gemini_core.model.seals import read_reset_token
 from gemini_core.ports.accounts.codes import OtpSender, SendFailed
 from gemini_core.ports.accounts.operating import AuditLog
 from gemini_core.ports.accounts.passwords import PasswordHasher, Passwords

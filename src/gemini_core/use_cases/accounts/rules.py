@@ -9,14 +9,14 @@ from secrets import token_hex
 from uuid import uuid5
 
 from gemini_core.errors import Invalid, RateLimited, Unavailable
+from gemini_core.model.accounts.limits import MINUTE, Ended, Refusal, Rule, SendLimits, Take, Taken
+from gemini_core.model.accounts.passwords import PasswordPolicy
 from gemini_core.model.accounts.people import Client, MobileNumber, Profile
 from gemini_core.model.accounts.policy import AccountPolicy
+from gemini_core.model.accounts.seals import RefreshClaims, SealRing, refresh_token
 from gemini_core.model.accounts.sessions import DOUBT_SESSIONS, AccessClaims, Session, Tokens
 from gemini_core.model.ids import JobId, SessionId, uuid7
 from gemini_core.model.jobs import NewJob
-from gemini_core.model.limits import MINUTE, Ended, Refusal, Rule, SendLimits, Take, Taken
-from gemini_core.model.passwords import PasswordPolicy
-from gemini_core.model.seals import RefreshClaims, SealRing, refresh_token
 from gemini_core.ports.accounts.limits import Limits
 from gemini_core.ports.accounts.passwords import BreachedPasswords
 from gemini_core.ports.accounts.sessions import AccessTokens

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gemini_core.errors import Unauthenticated
+from gemini_core.model.accounts.limits import MINUTE, Ended, Rule, SessionClaim, Take
 from gemini_core.model.accounts.people import Caller, Client
+from gemini_core.model.accounts.seals import read_refresh_token
 from gemini_core.model.accounts.sessions import Reused, Session, Tokens
 from gemini_core.model.ids import SessionId
-from gemini_core.model.limits import MINUTE, Ended, Rule, SessionClaim, Take
-from gemini_core.model.seals import read_refresh_token
 from gemini_core.ports.accounts.sessions import AccessTokens, Sessions
 from gemini_core.ports.clock import Clock
 from gemini_core.use_cases.accounts.rules import AccountRules, Gate, tokens_of

@@ -5,11 +5,11 @@ from secrets import token_urlsafe
 
 from gemini_core.errors import Invalid, Refused
 from gemini_core.model.accounts.codes import Attempt, ChallengeId, Proven
+from gemini_core.model.accounts.limits import Ended
 from gemini_core.model.accounts.people import Client, MobileNumber, Profile, Signup, SignupId, User, clean_line
+from gemini_core.model.accounts.seals import code_seal, number_seals, reset_token
 from gemini_core.model.accounts.sessions import Tokens
 from gemini_core.model.ids import JobId, SessionId, UserId, uuid7
-from gemini_core.model.limits import Ended
-from gemini_core.model.seals import code_seal, number_seals, reset_token
 from gemini_core.ports.accounts.codes import Challenges
 from gemini_core.ports.accounts.passwords import PasswordHasher
 from gemini_core.ports.accounts.people import Contacts, Users

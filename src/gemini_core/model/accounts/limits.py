@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from gemini_core.model.accounts.people import MobileNumber
+from gemini_core.model.accounts.seals import SealRing
 from gemini_core.model.ids import SessionId, UserId
-from gemini_core.model.seals import SealRing
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
