@@ -27,9 +27,9 @@ from adapters.persistence.chat.sending import SEND
 from adapters.persistence.tables import sessions
 from bench import load
 from bench.stage import DAILY_LIMIT, ROOM_ID, ROOMS, ROOMS_EACH, USER_ID, Stage, any_port, environment, room_id, user_id
+from gemini_core.model.accounts.seals import SealRing
 from gemini_core.model.accounts.sessions import AccessClaims
 from gemini_core.model.ids import SessionId, UserId, unix_ms
-from gemini_core.model.seals import SealRing
 
 CONTENT = "Is there a word for the smell of the first rain on dry ground, and where does it come from?"
 SECRET = "not-a-secret-but-long-enough-to-be-taken-for-one"
