@@ -137,10 +137,10 @@ def conversation(engine: Engine, url: str, turns: int, context_tokens: int) -> I
             model.summing_up.clear()
             before = model.told[-1] if model.told else ""
             while queue.jobs:
-                verbs.keep_promise(queue.jobs.pop())
+                verbs.run_job(queue.jobs.pop())
             connection.execute(JOBS_DUE_NOW)
             while due := verbs.due_jobs(limit=1):
-                verbs.keep_promise(due[0])
+                verbs.run_job(due[0])
                 connection.execute(JOBS_DUE_NOW)
             now = model.told[-1]
             history += estimated_tokens(QUESTION) + estimated_tokens(ANSWER)
@@ -168,7 +168,7 @@ def _verbs(engine: Engine, model: Counting, queue: Nudged, context_tokens: int) 
         attachments=MemoryAttachments(),
         llm=model,
     )
-    work = JobPorts(jobs=jobs, leases=jobs, ledger=jobs, queue=queue)
+    work = JobPorts(jobs=jobs, leases=jobs, admin=jobs, queue=queue)
     plans = Plans(replace(BASIC, daily_messages=10**9, context_tokens=context_tokens), PRO)
     rules = ChatRules(plans=plans, choice=ModelChoice(default="counting", scribe=""))
     chatting = chat_verbs(ports, work, rules, clock)

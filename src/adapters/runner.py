@@ -7,7 +7,7 @@ from queue import SimpleQueue
 from threading import Condition, Event, Thread
 from uuid import UUID
 
-from gemini_core.core.jobs import Chore, JobVerbs
+from gemini_core.core.jobs import JobVerbs, PeriodicTask
 from gemini_core.errors import Unavailable
 from gemini_core.model.ids import JobId
 
@@ -41,8 +41,8 @@ class Runner:
 
     def open(self) -> None:
         """Begin to work: from now on due jobs are found, nudged or not."""
-        for chore in (*self._core.chores, Chore("sweep", SWEEP_EVERY, self._sweep)):
-            Thread(target=self._every, args=(chore,), name=chore.name, daemon=True).start()
+        for task in (*self._core.periodic_tasks, PeriodicTask("sweep", SWEEP_EVERY, self._sweep)):
+            Thread(target=self._every, args=(task,), name=task.name, daemon=True).start()
         log.info("worker ready", extra={"threads": self._threads})
 
     def start(self, ids: Iterable[str | JobId]) -> None:
@@ -85,7 +85,7 @@ class Runner:
     def _work(self) -> None:
         for job in iter(self._begun.get, None):
             try:
-                self._core.keep_promise(job)
+                self._core.run_job(job)
             except Unavailable:
                 log.warning("job left: the database is away", extra={"job_id": str(job)})
             except Exception:
@@ -103,11 +103,11 @@ class Runner:
         if free > 0 and not self._draining.is_set():
             self.start(self._core.due_jobs(limit=free))
 
-    def _every(self, chore: Chore) -> None:
+    def _every(self, task: PeriodicTask) -> None:
         away = False
         while not self._stopped.is_set():
             try:
-                chore.deed()
+                task.run()
                 if away:
                     log.info("database back")
                 away = False
@@ -116,6 +116,6 @@ class Runner:
                     log.warning("database away; waiting for it")
                 away = True
             except Exception:
-                log.exception("worker chore failed", extra={"chore": chore.name})
+                log.exception("periodic task failed", extra={"task": task.name})
             # A little disorder, so that several workers do not sweep in step.
-            self._stopped.wait(chore.every * _dice.uniform(0.8, 1.2))
+            self._stopped.wait(task.every * _dice.uniform(0.8, 1.2))

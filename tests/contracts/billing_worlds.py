@@ -9,7 +9,7 @@ from tests.contracts.audit_logs import fill, pages
 
 from adapters.memory.billing.checkouts import MemoryCheckouts
 from adapters.memory.billing.events import MemoryBillingEvents
-from adapters.memory.billing.ledger import MemoryBillingLedger
+from adapters.memory.billing.records import MemoryBillingRecords
 from adapters.memory.billing.subscriptions import MemorySubscriptions
 from adapters.memory.billing.tables import MemoryBilling
 from adapters.memory.jobs import MemoryJobs
@@ -17,7 +17,7 @@ from adapters.memory.store import MemoryStore
 from adapters.persistence.accounts.audit import SqlAuditLog
 from adapters.persistence.billing.checkouts import SqlCheckouts
 from adapters.persistence.billing.events import SqlBillingEvents
-from adapters.persistence.billing.ledger import SqlBillingLedger
+from adapters.persistence.billing.records import SqlBillingRecords
 from adapters.persistence.billing.subscriptions import SqlSubscriptions
 from adapters.persistence.jobs import SqlJobs
 from adapters.persistence.tables import users
@@ -27,7 +27,7 @@ from gemini_core.model.billing.subscriptions import Standing, Terms
 from gemini_core.model.ids import UserId, uuid7
 from gemini_core.model.requests import Once
 from gemini_core.ports.accounts.operating import AuditLog
-from gemini_core.ports.billing import BillingEvents, BillingLedger, CheckoutRepo, Reconciliation, SubscriptionRepo
+from gemini_core.ports.billing import BillingEvents, BillingRecords, CheckoutRepo, Reconciliation, SubscriptionRepo
 
 NOW = datetime(2026, 5, 17, 12, 0, tzinfo=UTC)
 PRICE = "price_pro"
@@ -44,7 +44,7 @@ class BillingWorld:
     checkouts: CheckoutRepo
     subscriptions: SubscriptionRepo
     events: BillingEvents
-    ledger: BillingLedger
+    records: BillingRecords
     reconciliation: Reconciliation
     jobs: SqlJobs | MemoryJobs
     audit: AuditLog
@@ -104,13 +104,13 @@ def memory_world() -> BillingWorld:
         people.standings[user] = Standing("basic")
         return user
 
-    ledger = MemoryBillingLedger(billing)
+    records = MemoryBillingRecords(billing)
     return BillingWorld(
         MemoryCheckouts(billing),
         MemorySubscriptions(billing),
         MemoryBillingEvents(billing),
-        ledger,
-        ledger,
+        records,
+        records,
         jobs,
         audit,
         audit.fill,
@@ -139,13 +139,13 @@ def postgres_world(engine: Engine) -> BillingWorld:
         with engine.connect() as connection:
             connection.execute(update(users).values(status="erasing").where(users.c.id == user))
 
-    ledger = SqlBillingLedger(engine)
+    records = SqlBillingRecords(engine)
     return BillingWorld(
         SqlCheckouts(engine),
         SqlSubscriptions(engine),
         SqlBillingEvents(engine),
-        ledger,
-        ledger,
+        records,
+        records,
         SqlJobs(engine),
         SqlAuditLog(engine),
         lambda: fill(engine),

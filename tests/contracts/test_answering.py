@@ -15,7 +15,7 @@ from gemini_core.model.chat import ReplyError, Sent, Status, Usage
 from gemini_core.model.ids import JobId, MessageId
 from gemini_core.model.jobs import Backoff, Lease
 from gemini_core.model.replies import FeedEvent, ModelFailure, Piece, Prompt, Timeouts
-from gemini_core.use_cases.jobs import HeldLeases, KeepPromise, Stop
+from gemini_core.use_cases.jobs import HeldLeases, RunJob, Stop
 from gemini_core.use_cases.replies.answering import AnswerMessage
 
 TRIES = 3
@@ -47,7 +47,7 @@ def test_a_poisonous_message_fails_after_its_tries_gives_its_unit_back_and_lets_
         world.messages.send(author, room.id, text, limits=LIMITS, now=clock.now()) for text in ("poison", "tea")
     )
     queue, at_once = MemoryQueue(), Backoff(attempts=TRIES, first=0.0)
-    keep = KeepPromise(world.jobs, queue, HeldLeases(world.jobs), {"reply": answering}, clock, at_once)
+    keep = RunJob(world.jobs, queue, HeldLeases(world.jobs), {"reply": answering}, clock, at_once)
     for _ in range(TRIES):
         assert keep(JobId(sent.reply.id))
     reply = world.messages.show(author, room.id, sent.reply.id)

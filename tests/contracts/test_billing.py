@@ -13,7 +13,7 @@ from tests.crowd import at_once
 from gemini_core.errors import Conflict, Failure, Invalid, NotFound
 from gemini_core.model.billing.checkouts import ANSWER_LIFE, AlreadySubscribed
 from gemini_core.model.billing.events import SYNC_JOB, Concern, EventState, Hint, Received, Subject
-from gemini_core.model.billing.ledger import BillingFilter
+from gemini_core.model.billing.records import BillingFilter
 from gemini_core.model.billing.subscriptions import Grant, GrantId, Standing, Subscription
 from gemini_core.model.ids import UserId, uuid7
 from gemini_core.model.requests import KEY_LIVES, Once
@@ -158,7 +158,7 @@ def test_nobody_is_shown_a_page_for_an_account_that_went_meanwhile(world: Billin
 def test_nobody_is_shown_the_page_of_another_customer_than_they_were_linked_to(world: BillingWorld) -> None:
     user = world.user()
     begun = world.begin(user)
-    world.ledger.link(user, "cus_other", operator="op", now=NOW)
+    world.records.link(user, "cus_other", operator="op", now=NOW)
     with pytest.raises(Conflict):
         world.opened(begun)
     assert world.checkouts.customer(user).id == "cus_other"
@@ -209,20 +209,20 @@ def test_of_looks_applied_at_the_same_instant_the_last_begun_stays(world: Billin
 
     at_once(10, apply)
     assert world.plan(user) == Standing("pro")
-    assert [each.status for each in world.ledger.record(user).subscriptions] == ["active"]
+    assert [each.status for each in world.records.record(user).subscriptions] == ["active"]
 
 
 def test_the_whole_state_is_written_and_the_plan_with_it(world: BillingWorld) -> None:
     user, customer = world.customer()
     found = subscription()
     assert sync(world, user, found, subscription("sub_0", "canceled", age=9)) == Standing("pro")
-    record = world.ledger.record(user)
+    record = world.records.record(user)
     assert record.customer_id == customer
     assert record.synced_at == NOW
     assert record.standing == world.plan(user) == Standing("pro")
     assert record.subscriptions == (subscription("sub_0", "canceled", age=9), found)
     assert sync(world, user) == Standing("basic")
-    assert world.ledger.record(user).subscriptions == ()
+    assert world.records.record(user).subscriptions == ()
 
 
 def test_a_subscription_to_something_else_gives_nothing(world: BillingWorld) -> None:
@@ -233,11 +233,11 @@ def test_a_subscription_to_something_else_gives_nothing(world: BillingWorld) -> 
 def test_a_second_alive_subscription_is_flagged_until_it_is_gone(world: BillingWorld) -> None:
     user, _ = world.customer()
     sync(world, user, subscription(), subscription("sub_2", age=0))
-    assert [(flag.concern, flag.about) for flag in world.ledger.record(user).flags] == [(Concern.DUPLICATE, "sub_2")]
-    page = world.ledger.list_records(BillingFilter(duplicates=True), limit=10, after=None)
+    assert [(flag.concern, flag.about) for flag in world.records.record(user).flags] == [(Concern.DUPLICATE, "sub_2")]
+    page = world.records.list_records(BillingFilter(duplicates=True), limit=10, after=None)
     assert [record.user_id for record in page.items] == [user]
     sync(world, user, subscription(), subscription("sub_2", "canceled", age=0))
-    assert world.ledger.record(user).flags == ()
+    assert world.records.record(user).flags == ()
 
 
 def test_a_paid_checkout_is_closed(world: BillingWorld) -> None:
@@ -271,7 +271,7 @@ def test_what_was_known_when_the_account_went_is_nothing_to_flag(world: BillingW
     sync(world, user, subscription())
     world.subscriptions.bury(user, now=NOW)
     sync(world, user, subscription(status="canceled"))
-    assert world.ledger.record(user).flags == ()
+    assert world.records.record(user).flags == ()
 
 
 @pytest.mark.parametrize(("status", "flagged"), [("active", True), ("canceled", False), ("incomplete_expired", False)])
@@ -283,7 +283,7 @@ def test_what_was_unpaid_when_the_account_went_is_flagged_once_it_is_paid(
     world.subscriptions.bury(user, now=NOW)
     for now_it_is in ("incomplete", status, "canceled"):
         sync(world, user, subscription(status=now_it_is))
-    flags = [(flag.concern, flag.about) for flag in world.ledger.record(user).flags]
+    flags = [(flag.concern, flag.about) for flag in world.records.record(user).flags]
     assert flags == ([(Concern.LATE_PAYMENT, "sub_1")] if flagged else [])
 
 
@@ -293,7 +293,7 @@ def test_whoever_paid_for_an_account_that_is_gone_is_flagged(world: BillingWorld
     world.subscriptions.bury(user, now=NOW)
     for _ in range(2):
         sync(world, user, subscription(status=status))
-    flags = [(flag.concern, flag.about) for flag in world.ledger.record(user).flags]
+    flags = [(flag.concern, flag.about) for flag in world.records.record(user).flags]
     assert flags == ([(Concern.LATE_PAYMENT, "sub_1")] if flagged else [])
 
 
@@ -342,8 +342,8 @@ def test_nothing_is_granted_to_nobody(world: BillingWorld) -> None:
 ACTS: dict[str, Callable[[BillingWorld, UserId], object]] = {
     "subscription.granted": give,
     "subscription.revoked": lambda world, user: world.subscriptions.revoke(user, TERMS, operator="op", now=NOW),
-    "subscription.linked": lambda world, user: world.ledger.link(user, "cus_found", operator="op", now=NOW),
-    "subscription.flags_cleared": lambda world, user: world.ledger.clear_flags(user, operator="op", now=NOW),
+    "subscription.linked": lambda world, user: world.records.link(user, "cus_found", operator="op", now=NOW),
+    "subscription.flags_cleared": lambda world, user: world.records.clear_flags(user, operator="op", now=NOW),
 }
 
 
@@ -369,11 +369,11 @@ def test_an_operators_act_is_in_the_audit_log(world: BillingWorld, act: str) -> 
 @pytest.mark.parametrize("act", ACTS)
 def test_an_act_that_cannot_be_noted_is_not_done(world: BillingWorld, act: str) -> None:
     user = somebody(world, act)
-    before = world.ledger.record(user)
+    before = world.records.record(user)
     world.full_log()
     with pytest.raises((Failure, IntegrityError)):
         ACTS[act](world, user)
-    assert world.ledger.record(user) == before
+    assert world.records.record(user) == before
 
 
 # --- events -----------------------------------------------------------------------------------------------------------
@@ -465,17 +465,17 @@ def test_an_event_that_names_nobody_is_resolved(world: BillingWorld) -> None:
     assert world.events.resolve(about_nobody.event_id, None, now=NOW) is None
     assert world.events.show(about_ours.event_id).customer_id == customer
     assert world.events.show(about_nobody.event_id).state is EventState.IGNORED
-    assert [(flag.concern, flag.about) for flag in world.ledger.record(user).flags] == [(Concern.DISPUTE, "du_1")]
+    assert [(flag.concern, flag.about) for flag in world.records.record(user).flags] == [(Concern.DISPUTE, "du_1")]
 
 
 def test_flags_stay_until_the_operator_has_looked(world: BillingWorld) -> None:
     user, customer = world.customer()
     world.events.receive(hint(customer, concern=Concern.REFUND), now=NOW)
     sync(world, user, subscription())
-    page = world.ledger.list_records(BillingFilter(flagged=True), limit=10, after=None)
+    page = world.records.list_records(BillingFilter(flagged=True), limit=10, after=None)
     assert [record.user_id for record in page.items] == [user]
-    assert world.ledger.clear_flags(user, operator="op", now=NOW) == 1
-    assert world.ledger.list_records(BillingFilter(flagged=True), limit=10, after=None).items == ()
+    assert world.records.clear_flags(user, operator="op", now=NOW) == 1
+    assert world.records.list_records(BillingFilter(flagged=True), limit=10, after=None).items == ()
 
 
 def test_events_are_listed_latest_first_page_by_page(world: BillingWorld) -> None:
@@ -505,14 +505,14 @@ def test_users_are_listed_by_what_is_asked(world: BillingWorld) -> None:
     sync(world, second, subscription("sub_b", "past_due"), now=NOW - DAY)
 
     def listed(**which: object) -> set[UserId]:
-        page = world.ledger.list_records(BillingFilter(**which), limit=10, after=None)  # type: ignore[arg-type]
+        page = world.records.list_records(BillingFilter(**which), limit=10, after=None)  # type: ignore[arg-type]
         return {record.user_id for record in page.items}
 
     assert listed() == {first, second, granted}
     assert listed(status="past_due") == {second}
     assert listed(stale_before=NOW) == {second}
-    page = world.ledger.list_records(BillingFilter(), limit=2, after=None)
-    rest = world.ledger.list_records(BillingFilter(), limit=2, after=page.next)
+    page = world.records.list_records(BillingFilter(), limit=2, after=None)
+    rest = world.records.list_records(BillingFilter(), limit=2, after=page.next)
     assert [record.user_id for record in (*page.items, *rest.items)] == sorted({first, second, granted})
     assert rest.next is None
 
@@ -542,17 +542,17 @@ def test_the_cursor_never_moves_back(world: BillingWorld) -> None:
 def test_a_customer_is_linked_to_one_user_only(world: BillingWorld) -> None:
     user, taken = world.customer()
     other = world.user()
-    world.ledger.link(other, "cus_found", operator="op", now=NOW)
-    world.ledger.link(other, "cus_found", operator="op", now=NOW)
-    assert world.ledger.record(other).customer_id == "cus_found"
+    world.records.link(other, "cus_found", operator="op", now=NOW)
+    world.records.link(other, "cus_found", operator="op", now=NOW)
+    assert world.records.record(other).customer_id == "cus_found"
     with pytest.raises(Conflict):
-        world.ledger.link(other, taken, operator="op", now=NOW)
+        world.records.link(other, taken, operator="op", now=NOW)
     with pytest.raises(Conflict):
-        world.ledger.link(user, "cus_another", operator="op", now=NOW)
+        world.records.link(user, "cus_another", operator="op", now=NOW)
     with pytest.raises(NotFound):
-        world.ledger.link(UserId(uuid7(NOW)), "cus_third", operator="op", now=NOW)
-    assert world.ledger.owner("cus_found") == other
-    assert world.ledger.owner("cus_never") is None
+        world.records.link(UserId(uuid7(NOW)), "cus_third", operator="op", now=NOW)
+    assert world.records.owner("cus_found") == other
+    assert world.records.owner("cus_never") is None
 
 
 def test_a_tombstone_can_still_be_looked_at_and_its_flags_cleared(world: BillingWorld) -> None:
@@ -560,8 +560,8 @@ def test_a_tombstone_can_still_be_looked_at_and_its_flags_cleared(world: Billing
     world.events.receive(hint(customer, concern=Concern.DISPUTE), now=NOW)
     world.subscriptions.bury(user, now=NOW)
     world.close(user)
-    record = world.ledger.record(user)
+    record = world.records.record(user)
     assert (record.customer_id, record.standing, len(record.flags)) == (customer, Standing("basic"), 1)
-    assert world.ledger.clear_flags(user, operator="op", now=NOW) == 1
+    assert world.records.clear_flags(user, operator="op", now=NOW) == 1
     with pytest.raises(NotFound):
-        world.ledger.record(UserId(uuid7(NOW)))
+        world.records.record(UserId(uuid7(NOW)))

@@ -19,7 +19,7 @@ from gemini_core.errors import Refused
 from gemini_core.model.billing.acts import granted
 from gemini_core.model.billing.checkouts import Checkout, Customer, Session, SessionState
 from gemini_core.model.billing.events import EventState, Hint, Received, Subject, Sync
-from gemini_core.model.billing.ledger import BillingFilter
+from gemini_core.model.billing.records import BillingFilter
 from gemini_core.model.billing.subscriptions import Cancellation, Grant, Standing, Subscription, Terms, plan_for
 from gemini_core.model.ids import JobId
 from gemini_core.use_cases.billing.events import ReceiveWebhook
@@ -179,7 +179,7 @@ def test_a_webhook_that_believes_its_payload_is_caught(world: BillingWorld) -> N
     def believing(body: bytes, signature: str) -> None:
         hint = gateway.verify(body, signature, NOW)
         status = json.loads(body)["data"]["object"]["status"]
-        record = next(iter(world.ledger.list_records(BillingFilter(), limit=1, after=None).items))
+        record = next(iter(world.records.list_records(BillingFilter(), limit=1, after=None).items))
         said = replace(gateway.truth, status=status)
         exam.sync(world, record.user_id, said)
         world.events.receive(replace(hint, matters=False), now=NOW)

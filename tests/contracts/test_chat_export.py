@@ -7,7 +7,7 @@ from tests.contracts.test_chat import call
 from tests.contracts.test_notes import keep
 
 from adapters.memory.attachments import MemoryAttachments
-from adapters.persistence.billing.ledger import SqlBillingExport
+from adapters.persistence.billing.records import SqlBillingExport
 from adapters.persistence.chat.export import SqlChatExport
 from gemini_core.model.accounts.people import Caller
 from gemini_core.model.attachments import Attachment

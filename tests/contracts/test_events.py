@@ -252,7 +252,7 @@ def test_a_plan_whose_telling_cannot_be_promised_is_not_changed(engine: Engine) 
         look(world, user)
     with pytest.raises(IntegrityError):
         grant(world, user)
-    assert world.ledger.record(user).status(NOW, TERMS).plan == "basic"
+    assert world.records.record(user).status(NOW, TERMS).plan == "basic"
 
 
 def close(repo: Users, user: UserId) -> None:

@@ -13,7 +13,7 @@ from adapters.memory.store import SystemClock
 from gemini_core.model.billing.plans import Plans
 from gemini_core.model.events import NOBODY
 from gemini_core.model.ids import JobId
-from gemini_core.ports.jobs import JobLedger
+from gemini_core.ports.jobs import JobAdmin
 from gemini_core.use_cases.chat.attachments import Attachments
 from gemini_core.use_cases.chat.messages import SendMessage
 from gemini_core.use_cases.events import TellLimit
@@ -23,7 +23,7 @@ from gemini_core.use_cases.events import TellLimit
 class HastyWorkers:
     """`JobQueue` to workers who look for a job in the instant in which they are told of it."""
 
-    jobs: JobLedger
+    jobs: JobAdmin
     found: list[str] = field(default_factory=list)
 
     def nudge(self, *jobs: JobId) -> None:

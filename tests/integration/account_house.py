@@ -29,7 +29,7 @@ class StandingClock:
     def now(self) -> datetime:
         return self.at
 
-    def go_on(self, **span: float) -> None:
+    def continue_from(self, **span: float) -> None:
         self.at += timedelta(**span)
 
 

@@ -35,7 +35,7 @@ class Country:
     def asks(self, place: int, *, types_in: bool) -> bool:
         """Whether a text came. The code in it is typed in, or not."""
         number, ip = f"+62812345{place:05}", f"10.0.{place // 250}.{place % 250}"
-        self.clock.go_on(minutes=6)
+        self.clock.continue_from(minutes=6)
         self.phones.requests.clear()
         self.core.create_user(number, operator="op", name=None, email=None, username=None)
         challenge = self.api.ask(number, ip=ip)["challenge_id"]
@@ -51,7 +51,7 @@ class Country:
 
     def _work(self) -> None:
         for job in self.core.due_jobs(limit=10):
-            self.core.keep_promise(job)
+            self.core.run_job(job)
 
 
 @pytest.fixture

@@ -83,7 +83,7 @@ def test_every_code_that_is_not_right_gets_the_same_answer(postgres_url: str, va
     with house(postgres_url, valkey_url, tmp_path, clock=clock) as (api, _):
         api.sign_up()
         expired = api.ask()
-        clock.go_on(seconds=300)
+        clock.continue_from(seconds=300)
         used, locked = api.ask(ip="198.51.100.1"), api.ask(OTHER)
         assert api.type_in(used, ip="198.51.100.1").status_code == 200
         answers = [
@@ -220,7 +220,7 @@ def test_a_first_password_is_set_right_after_signing_in_and_the_user_is_told(at_
     assert api.post("/auth/change-password/", {"new_password": PASSWORD}, token=token).status_code == 204
     core = container.core()
     for job in core.due_jobs(limit=100):
-        core.keep_promise(job)
+        core.run_job(job)
     inbox = api.get("/dev/inbox/").json["items"]
     assert "password was changed" in inbox[0]["text"]
     assert inbox[0]["mobile_number"] == NUMBER
@@ -316,8 +316,8 @@ def test_a_deleted_account_is_out_at_once_and_erased_by_the_promise(at_home: Hou
     assert api.post("/auth/refresh/", {"refresh": welcome["refresh"]}).status_code == 401
     core = container.core()
     for job in core.due_jobs(limit=100):
-        core.keep_promise(job)
-    assert core.job_ledger.list_jobs(state=JobState.DEAD, kind=None, limit=10, after=None).items == ()
+        core.run_job(job)
+    assert core.job_admin.list_jobs(state=JobState.DEAD, kind=None, limit=10, after=None).items == ()
     with container.database().connect() as connection:
         for table in ("users", "sessions", "signups", "challenges", "phones"):
             assert connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one() == 0, table
@@ -485,7 +485,7 @@ def test_a_logout_at_a_process_that_cannot_reach_redis_is_a_promise_that_outlive
         assert cut_off.post("/auth/logout/", token=welcome["access"]).status_code == 204
         core = container.core()
         for job in core.due_jobs(limit=10):
-            core.keep_promise(job)
+            core.run_job(job)
         assert api.get("/user/me/", token=welcome["access"]).status_code == 401
         assert api.get("/user/me/", token=other["access"]).status_code == 200
 

@@ -120,8 +120,8 @@ def test_verifying_is_one_and_one_by_challenge_and_by_number_right_and_wrong(cou
 
 def test_refreshing_is_one_and_one_and_nothing_for_what_is_not_ours(counter: Counter) -> None:
     client, _, welcome = counter.member()
-    assert counter.trips(counter.core.refresh, client, welcome["refresh"]) == (1, 1)
-    assert counter.trips(refused(counter.core.refresh), client, welcome["refresh"] + "A") == (0, 0)
+    assert counter.trips(counter.core.refresh_tokens, client, welcome["refresh"]) == (1, 1)
+    assert counter.trips(refused(counter.core.refresh_tokens), client, welcome["refresh"] + "A") == (0, 0)
 
 
 def test_authenticating_is_one_and_none(counter: Counter) -> None:

@@ -151,7 +151,7 @@ def test_a_code_that_its_sender_refuses_costs_nothing_and_may_be_asked_for_at_on
             fake.status = 500 if refused < 5 else 204
             challenges.add(api.ask(NUMBER)["challenge_id"])
             for job in core.due_jobs(limit=10):
-                core.keep_promise(job)
+                core.run_job(job)
             assert len(fake.requests) == refused + 1
         (challenge,) = challenges
         code = json.loads(fake.requests[-1][2])["text"].split()[0]

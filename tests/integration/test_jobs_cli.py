@@ -25,7 +25,7 @@ class Desk:
     jobs: SqlJobs
 
     def run(self, *words: object) -> Result:
-        backend = SimpleNamespace(core=SimpleNamespace(job_ledger=self.jobs))
+        backend = SimpleNamespace(core=SimpleNamespace(job_admin=self.jobs))
         return CliRunner().invoke(cli, ["jobs", *map(str, words)], obj=backend)
 
     def found(self, *words: object) -> Any:

@@ -14,7 +14,7 @@ from tests.fakes.estate import Estate, User, estate, eventually
 from adapters.cli.main import cli
 from adapters.cli.subscriptions import subscriptions
 from adapters.stripe.gateway import StripeGateway
-from adapters.wiring.operator import Operator
+from adapters.wiring.backend import Backend
 
 BUYER = Buyer()
 
@@ -36,11 +36,11 @@ class Console:
     """`gemini-backend subscriptions`, in this process, so that what it is made of is made once."""
 
     def __init__(self, shop: Estate) -> None:
-        self._operator = Operator()
+        self._backend = Backend()
         self._environ = shop.environ
 
     def run(self, *arguments: str, expect: int = 0) -> str:
-        outcome = CliRunner(env=self._environ).invoke(cli, arguments, obj=self._operator)
+        outcome = CliRunner(env=self._environ).invoke(cli, arguments, obj=self._backend)
         assert outcome.exit_code == expect, outcome.output
         return outcome.stdout
 
@@ -48,7 +48,7 @@ class Console:
         return json.loads(self.run("subscriptions", *arguments, "--json"))
 
     def close(self) -> None:
-        container = self._operator.container
+        container = self._backend.container
         container.database().dispose()
         if isinstance(gateway := container.billing().gateway, StripeGateway):
             gateway.close()

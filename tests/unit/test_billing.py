@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from gemini_core.model.billing.ledger import BillingRecord
+from gemini_core.model.billing.records import BillingRecord
 from gemini_core.model.billing.subscriptions import Grant, GrantId, Standing, Subscription, Terms, plan_for, surplus
 from gemini_core.model.ids import UserId, uuid7
 

@@ -35,7 +35,7 @@ class Gateway(NothingForSale):
         self.states.setdefault(made.id, SessionState.OPEN)
         if self.linked_meanwhile:
             self.linked_meanwhile = False
-            self.world.ledger.link(checkout.user_id, "cus_other", operator="op", now=NOW)
+            self.world.records.link(checkout.user_id, "cus_other", operator="op", now=NOW)
         return made
 
     def session_state(self, session_id: str) -> SessionState:

@@ -49,13 +49,13 @@ def gateway() -> Gateway:
 
 def change(world: BillingWorld, gateway: Gateway) -> ChangeCancellation:
     sync = SyncCustomer(world.subscriptions, gateway, TERMS, Noon())
-    return ChangeCancellation(world.ledger, gateway, sync, world.audit, Noon())
+    return ChangeCancellation(world.records, gateway, sync, world.audit, Noon())
 
 
 @pytest.mark.parametrize("operator", ["ada", None])
 def test_who_asked_for_what_is_on_record(world: BillingWorld, gateway: Gateway, operator: str | None) -> None:
     user, _ = world.customer()
-    told = change(world, gateway)(user, Cancellation.NOW, by=operator)
+    told = change(world, gateway)(user, Cancellation.NOW, operator=operator)
     assert told.plan == "basic"
     (noted,) = world.audit.page(user=user, limit=10).items
     assert (noted.event, noted.operator) == ("subscription.change_asked", operator)
@@ -66,7 +66,7 @@ def test_what_was_asked_for_in_vain_is_on_record_too(world: BillingWorld, gatewa
     user, _ = world.customer()
     gateway.away = True
     with pytest.raises(Unavailable):
-        change(world, gateway)(user, Cancellation.NOW, by="ada")
+        change(world, gateway)(user, Cancellation.NOW, operator="ada")
     assert len(world.audit.page(user=user, limit=10).items) == 1
 
 
@@ -74,7 +74,7 @@ def test_what_cannot_be_noted_is_not_asked_for(world: BillingWorld, gateway: Gat
     user, _ = world.customer()
     world.full_log()
     with pytest.raises(Unavailable):
-        change(world, gateway)(user, Cancellation.NOW, by="ada")
+        change(world, gateway)(user, Cancellation.NOW, operator="ada")
     assert [each.status for each in gateway.running] == ["active"]
 
 
@@ -104,7 +104,7 @@ def test_nothing_of_an_account_that_is_gone_goes_on(world: BillingWorld, gateway
     sync(user)
     EndBilling(world.subscriptions, sync, Noon())(user)
     assert [each.status for each in gateway.running] == ["canceled"]
-    record = world.ledger.record(user)
+    record = world.records.record(user)
     assert [each.status for each in record.subscriptions] == ["canceled"]
     assert record.flags == ()
 

@@ -26,7 +26,7 @@ from gemini_core.model.jobs import JobRecord, JobState
 from gemini_core.model.replies import ModelFailure, Piece, Prompt, Timeouts
 from gemini_core.ports.events import NotHeard
 from gemini_core.use_cases.events import PATIENCE, Hook, TellEvent
-from gemini_core.use_cases.jobs import HeldLeases, KeepPromise, Seated
+from gemini_core.use_cases.jobs import Bulkhead, HeldLeases, RunJob
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 ANN = UserId(uuid7(NOON))
@@ -62,9 +62,9 @@ class Telling:
     def __init__(self, *failures: Exception, seats: int = 1) -> None:
         self.clock, self.listener, self.seats = Clock(), Listener(list(failures)), Semaphore(seats)
         self.jobs = MemoryJobs(MemoryStore(self.clock))
-        tell = Seated(self.jobs, TellEvent(self.jobs, self.listener, self.clock), self.seats, LONGEST_REST)
+        tell = Bulkhead(self.jobs, TellEvent(self.jobs, self.listener, self.clock), self.seats, LONGEST_REST)
         handlers = {job_kind("webhook"): tell}
-        self.keep = KeepPromise(self.jobs, MemoryQueue(), HeldLeases(self.jobs), handlers, self.clock)
+        self.keep = RunJob(self.jobs, MemoryQueue(), HeldLeases(self.jobs), handlers, self.clock)
         (self.promise,) = Audience(("webhook",)).promises(EVENT, "r-1")
         self.jobs.add(self.promise)
 

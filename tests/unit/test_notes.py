@@ -51,7 +51,7 @@ def talk(backend: EmbeddedChat, room: ChatroomId, *texts: str) -> None:
 
 def idle(backend: EmbeddedChat) -> bool:
     """Nothing is promised any more."""
-    return not backend.job_ledger.list_jobs(state=None, kind=None, limit=1, after=None).items
+    return not backend.job_admin.list_jobs(state=None, kind=None, limit=1, after=None).items
 
 
 def title(backend: EmbeddedChat, room: ChatroomId) -> str:

@@ -151,7 +151,7 @@ def test_what_was_never_heard_is_heard_and_followed_to_whom_it_is_about(world: B
     assert (found.events, found.looked_at) == (2, 2)
     assert {world.plan(one), world.plan(two)} == {Standing("basic")}
     assert world.events.show("evt_b").state is EventState.DONE
-    assert len(world.ledger.record(two).flags) == 1
+    assert len(world.records.record(two).flags) == 1
     assert reconcile(world, gateway)().events == 0
 
 
@@ -185,10 +185,10 @@ def test_comparing_tells_what_a_look_would_change_and_changes_nothing(world: Bil
     reconcile(world, gateway)()
     gateway.has[first] = active("1")
     gateway.failing[second] = failure
-    before = world.ledger.record(one)
-    found = CompareCustomers(world.ledger, sync(world, gateway))()
+    before = world.records.record(one)
+    found = CompareCustomers(world.records, sync(world, gateway))()
     assert (found.looked_at, found.failed) == (3, 1)
     ((is_so, would_be),) = found.differing
     assert (is_so, would_be.subscriptions) == (before, (active("1"),))
-    assert world.ledger.record(one) == before
+    assert world.records.record(one) == before
     assert third not in gateway.has

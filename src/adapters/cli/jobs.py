@@ -10,7 +10,7 @@ from adapters.cli.context import Backend
 from adapters.cli.shown import Record, as_json, paged, show, show_one
 from gemini_core.model.ids import JobId
 from gemini_core.model.jobs import JobRecord, JobState
-from gemini_core.ports.jobs import JobLedger
+from gemini_core.ports.jobs import JobAdmin
 
 PAGE = 500
 
@@ -36,7 +36,7 @@ def list_jobs(
     backend: Backend, state: str | None, kind: str | None, limit: int, after: UUID | None, as_json: bool
 ) -> None:
     """Jobs, oldest first."""
-    page = backend.core.job_ledger.list_jobs(
+    page = backend.core.job_admin.list_jobs(
         state=JobState(state) if state else None, kind=kind, limit=limit, after=(str(after),) if after else None
     )
     show([_line(job) for job in page.items], as_json=as_json, following=page.next)
@@ -48,7 +48,7 @@ def list_jobs(
 @click.pass_obj
 def show_job(backend: Backend, job: UUID, as_json: bool) -> None:
     """One job. The log has more: every line about it carries its id and its request's."""
-    found = backend.core.job_ledger.show(JobId(job))
+    found = backend.core.job_admin.show(JobId(job))
     about = {"lane": found.lane, "args": dict(found.args), "request_id": found.request_id}
     show_one({**_line(found), **about}, as_json=as_json)
 
@@ -62,11 +62,11 @@ def retry(backend: Backend, job: tuple[UUID, ...], every: bool, kind: str | None
     """Make dead jobs due now, with fresh tries. Exit code 1 if one of those named is not dead."""
     if bool(job) == every or (kind and not every):
         raise click.UsageError("Name the jobs, or say --all.")
-    ledger = backend.core.job_ledger
-    wanted = list(_dead(ledger, kind)) if every else [JobId(id) for id in job]
+    admin = backend.core.job_admin
+    wanted = list(_dead(admin, kind)) if every else [JobId(id) for id in job]
     alive = 0
     for id in wanted:
-        if ledger.revive(id):
+        if admin.revive(id):
             click.echo(f"due now: {id}")
         elif not every:  # else a colleague was faster
             alive += 1
@@ -75,10 +75,10 @@ def retry(backend: Backend, job: tuple[UUID, ...], every: bool, kind: str | None
         sys.exit(1)
 
 
-def _dead(ledger: JobLedger, kind: str | None) -> Iterator[JobId]:
+def _dead(admin: JobAdmin, kind: str | None) -> Iterator[JobId]:
     after: tuple[str, ...] | None = None
     while True:
-        page = ledger.list_jobs(state=JobState.DEAD, kind=kind, limit=PAGE, after=after)
+        page = admin.list_jobs(state=JobState.DEAD, kind=kind, limit=PAGE, after=after)
         yield from (job.id for job in page.items)
         if (after := page.next) is None:
             return

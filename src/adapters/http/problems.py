@@ -103,7 +103,7 @@ class Answers:
                 resp.set_header("Retry-After", str(failure.retry_after))
                 ratelimits.tell(
                     resp,
-                    ratelimits.Standing(failure.policy, failure.limit, failure.window, 0, failure.retry_after),
+                    ratelimits.LimitState(failure.policy, failure.limit, failure.window, 0, failure.retry_after),
                 )
             case Unavailable():
                 resp.set_header("Retry-After", str(failure.retry_after))

@@ -8,7 +8,7 @@ DAY = 86_400
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class LimitState:
     """Where a caller stands: `remaining` of `limit` in a window of `window` seconds that ends in `reset` seconds."""
 
     policy: str
@@ -18,12 +18,12 @@ class Standing:
     reset: int
 
 
-def daily(limit: int, used: int, reset: int) -> Standing:
-    """The standing against a plan's daily limit."""
-    return Standing("daily", limit, DAY, max(0, limit - used), reset)
+def daily(limit: int, used: int, reset: int) -> LimitState:
+    """How much of a plan's daily limit is left."""
+    return LimitState("daily", limit, DAY, max(0, limit - used), reset)
 
 
-def tell(resp: falcon.Response, standing: Standing) -> None:
-    """Put a standing into the answer's headers."""
-    resp.set_header("RateLimit-Policy", f'"{standing.policy}";q={standing.limit};w={standing.window}')
-    resp.set_header("RateLimit", f'"{standing.policy}";r={standing.remaining};t={standing.reset}')
+def tell(resp: falcon.Response, state: LimitState) -> None:
+    """Tell it in the answer's headers."""
+    resp.set_header("RateLimit-Policy", f'"{state.policy}";q={state.limit};w={state.window}')
+    resp.set_header("RateLimit", f'"{state.policy}";r={state.remaining};t={state.reset}')

@@ -72,7 +72,7 @@ def chat(
     store, queue = MemoryStore(), MemoryQueue()
     jobs = MemoryJobs(store)
     ports = _ports(MemoryChat(store, jobs, plan_of), attachments or MemoryAttachments(), llm)
-    work = JobPorts(jobs=jobs, leases=jobs, ledger=jobs, queue=queue)
+    work = JobPorts(jobs=jobs, leases=jobs, admin=jobs, queue=queue)
     rules = ChatRules(plans=plans or Plans(), choice=ModelChoice(default=model, scribe=scribe))
     core = build_chat(ports, work, rules, store.clock, job_rules=JobRules(threads=THREADS), on_event=on_event)
     runner = Runner(core, grace=GRACE)

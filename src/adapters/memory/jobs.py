@@ -23,7 +23,7 @@ class _Job:
 
 @dataclass(frozen=True, slots=True)
 class MemoryJobs:
-    """`JobRepo`, `LeaseKeeper` and `JobLedger` in the process."""
+    """`JobRepo`, `LeaseKeeper` and `JobAdmin` in the process."""
 
     store: MemoryStore
     jobs: dict[JobId, _Job] = field(default_factory=dict)

@@ -105,7 +105,7 @@ def next_in_lane(connection: Connection, lane: UUID, after: JobId) -> list[JobId
 
 @dataclass(frozen=True, slots=True)
 class SqlJobs:
-    """`JobRepo`, `LeaseKeeper` and `JobLedger` on PostgreSQL."""
+    """`JobRepo`, `LeaseKeeper` and `JobAdmin` on PostgreSQL."""
 
     engine: Engine
 

@@ -22,7 +22,7 @@ FIRST_PAUSE = 0.4
 LONGEST_PAUSE = 2.0
 
 
-class Caller:
+class Attempts:
     """Does deeds that end by the deadline, however many calls and tries they take.
 
     stripe's own retries are off: they know no total, and never retry a 429.

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import stripe
 import structlog
 
-from adapters.stripe.calls import Caller, is_missing
+from adapters.stripe.calls import Attempts, is_missing
 from adapters.stripe.checkouts import Checkouts
 from adapters.stripe.fitness import examine
 from adapters.stripe.subscriptions import Subscriptions
@@ -46,7 +46,7 @@ class StripeGateway:
         # Below this the package logs whole requests and answers.
         logging.getLogger("stripe").setLevel(logging.WARNING)
         deadline = Deadline(budget)
-        self._call = Caller(deadline)
+        self._call = Attempts(deadline)
         self._transport = Transport(deadline, base_url)
         self._client = stripe.StripeClient(
             key,

@@ -14,19 +14,19 @@ def main() -> None:
     """The command `gemini-backend`."""
     try:
         from adapters.cli.main import cli
-        from adapters.wiring.operator import Operator
+        from adapters.wiring.backend import Backend
     except KeyboardInterrupt:  # while all this is loaded; from then on the command sees to it
         sys.exit("Aborted!")
-    cli(obj=Operator(logs_aside=True))
+    cli(obj=Backend(logs_aside=True))
 
 
 def api() -> WsgiApplication:
     """The WSGI application of this process: what Granian, or any other WSGI server, is to serve."""
     from adapters.http.processor import kept_to_one
-    from adapters.wiring.operator import Operator, collect_seldom
+    from adapters.wiring.backend import Backend, collect_seldom
 
-    operator = Operator()
-    operator.log()
-    app: WsgiApplication = operator.container.api()
+    backend = Backend()
+    backend.log()
+    app: WsgiApplication = backend.container.api()
     collect_seldom()
-    return kept_to_one(app) if operator.settings.api_processors == "one" else app
+    return kept_to_one(app) if backend.settings.api_processors == "one" else app

@@ -20,7 +20,7 @@ from adapters.persistence.accounts.operators import SqlAccountExport, SqlOperato
 from adapters.persistence.accounts.passwords import SqlPasswords
 from adapters.persistence.accounts.sessions import SqlSessions
 from adapters.persistence.accounts.users import SqlUsers
-from adapters.persistence.billing.ledger import SqlBillingExport
+from adapters.persistence.billing.records import SqlBillingExport
 from adapters.persistence.chat.export import SqlChatExport
 from adapters.persistence.engine import Engine
 from adapters.redis.limits import RedisLimits

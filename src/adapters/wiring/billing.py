@@ -5,8 +5,8 @@ import structlog
 from adapters.memory.billing.nothing import NothingForSale
 from adapters.persistence.billing.checkouts import SqlCheckouts
 from adapters.persistence.billing.events import SqlBillingEvents
-from adapters.persistence.billing.ledger import SqlBillingLedger
 from adapters.persistence.billing.manual import ManualGateway
+from adapters.persistence.billing.records import SqlBillingRecords
 from adapters.persistence.billing.subscriptions import SqlSubscriptions
 from adapters.persistence.engine import Engine
 from adapters.settings import Settings
@@ -40,15 +40,15 @@ def terms(settings: Settings) -> Terms:
 def billing_ports(settings: Settings, database: Engine, clock: Clock) -> BillingPorts:
     """Billing on PostgreSQL, with the gateway that is configured."""
     gateway = _gateway(settings, database, clock)
-    ledger = SqlBillingLedger(database)
+    records = SqlBillingRecords(database)
     return BillingPorts(
         gateway=gateway,
         gateway_events=gateway,
         checkouts=SqlCheckouts(database),
         subscriptions=SqlSubscriptions(database),
         events=SqlBillingEvents(database),
-        ledger=ledger,
-        reconciliation=ledger,
+        records=records,
+        reconciliation=records,
         approvals=gateway if isinstance(gateway, ManualGateway) else None,
     )
 

@@ -157,7 +157,7 @@ class Container(DeclarativeContainer):
             llm=llm,
         ),
         billing=billing,
-        jobs=ThreadSafeSingleton(JobPorts, jobs=jobs, leases=jobs, ledger=jobs, queue=queue),
+        jobs=ThreadSafeSingleton(JobPorts, jobs=jobs, leases=jobs, admin=jobs, queue=queue),
         events=events,
     )
     core = ThreadSafeSingleton(build, ports, ThreadSafeSingleton(policy, settings))

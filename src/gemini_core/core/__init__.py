@@ -12,9 +12,9 @@ from gemini_core.core.billing import (
     billing_verbs,
     end_billing,
 )
-from gemini_core.core.chat import ChatPorts, ChatRules, ChatVerbs, chat_chores, chat_handlers, chat_verbs
+from gemini_core.core.chat import ChatPorts, ChatRules, ChatVerbs, chat_handlers, chat_tasks, chat_verbs
 from gemini_core.core.events import EventPorts, OnEvent, audience, event_handlers, listeners
-from gemini_core.core.jobs import Chore, JobPorts, JobRules, JobVerbs, job_verbs, seated
+from gemini_core.core.jobs import JobPorts, JobRules, JobVerbs, PeriodicTask, bulkhead, job_verbs
 from gemini_core.model.accounts.codes import SEND_CODE
 from gemini_core.model.accounts.people import ERASE_ACCOUNT, SEND_NOTICE
 from gemini_core.model.billing.events import EVENT_JOB, SYNC_JOB
@@ -29,12 +29,12 @@ __all__ = [
     "ChatCore",
     "ChatPorts",
     "ChatRules",
-    "Chore",
     "Core",
     "EventPorts",
     "JobPorts",
     "JobRules",
     "OnEvent",
+    "PeriodicTask",
     "Policy",
     "Ports",
     "build",
@@ -71,7 +71,7 @@ class Policy:
 class Core(AccountVerbs, ChatVerbs, BillingVerbs, JobVerbs):
     """Every verb a field: `core.send_message(author, room, "hi")`.
 
-    What is only looked at has no rule of its own, and the field is the port: `core.billing_ledger.record(user)`.
+    What is only looked at has no rule of its own, and the field is the port: `core.billing_records.record(user)`.
     """
 
     clock: Clock
@@ -99,8 +99,8 @@ def build_chat(
         **chat_handlers(ports, jobs, rules, chat.metered_model, clock, told),
         **event_handlers(sinks, jobs, working, clock),
     }
-    chores = chat_chores(chat.metered_model)
-    return ChatCore(**vars(chat), **vars(job_verbs(jobs, working, handlers, clock, *chores)))
+    periodic_tasks = chat_tasks(chat.metered_model)
+    return ChatCore(**vars(chat), **vars(job_verbs(jobs, working, handlers, clock, *periodic_tasks)))
 
 
 def build(ports: Ports, policy: Policy, *, on_event: OnEvent | None = None) -> Core:
@@ -124,12 +124,12 @@ def build(ports: Ports, policy: Policy, *, on_event: OnEvent | None = None) -> C
     # Who is waited for outside, and may be slow: whoever sends codes, and the payment gateway.
     senders = {kind: handlers[kind] for kind in (SEND_CODE, SEND_NOTICE)}
     payments = {kind: handlers[kind] for kind in (SYNC_JOB, EVENT_JOB, ERASE_ACCOUNT)}
-    handlers |= seated(senders, jobs, seats=policy.jobs.many_seats, longest=SOON)
-    handlers |= seated(payments, jobs, seats=policy.jobs.few_seats, longest=LATER)
+    handlers |= bulkhead(senders, jobs, seats=policy.jobs.many_seats, longest=SOON)
+    handlers |= bulkhead(payments, jobs, seats=policy.jobs.few_seats, longest=LATER)
     return Core(
         clock=clock,
         **vars(account_verbs(accounts, jobs, policy.accounts, clock)),
         **vars(chat),
         **vars(billing_verbs(ports.billing, jobs, policy.billing, accounts.audit, clock, told)),
-        **vars(job_verbs(jobs, policy.jobs, handlers, clock, *chat_chores(chat.metered_model))),
+        **vars(job_verbs(jobs, policy.jobs, handlers, clock, *chat_tasks(chat.metered_model))),
     )

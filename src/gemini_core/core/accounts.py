@@ -38,9 +38,15 @@ from gemini_core.use_cases.accounts.operating import (
 from gemini_core.use_cases.accounts.passwords import ChangePassword, ReplacePassword, ResetPassword, SendNotice
 from gemini_core.use_cases.accounts.profile import ChangeMe, DeleteMe, EraseAccount, ExportMe, ForgetStale, ShowMe
 from gemini_core.use_cases.accounts.rules import AcceptPassword, AccountRules, Gate
-from gemini_core.use_cases.accounts.sessions import Authenticate, EndAllSessions, EndSession, ListSessions, Refresh
+from gemini_core.use_cases.accounts.sessions import (
+    Authenticate,
+    EndAllSessions,
+    EndSession,
+    ListSessions,
+    RefreshTokens,
+)
 from gemini_core.use_cases.accounts.signing_in import SignUp, VerifyCode
-from gemini_core.use_cases.jobs import Deed, Handler, Recurring
+from gemini_core.use_cases.jobs import FunctionHandler, Handler, Recurring
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +82,7 @@ class AccountVerbs:
     forgot_password: SendCode
     verify_code: VerifyCode
     authenticate: Authenticate
-    refresh: Refresh
+    refresh_tokens: RefreshTokens
     list_sessions: ListSessions
     end_session: EndSession
     end_all_sessions: EndAllSessions
@@ -135,7 +141,9 @@ def account_verbs(ports: AccountPorts, jobs: JobPorts, rules: AccountRules, cloc
         authenticate=Authenticate(
             rules=rules, clock=clock, tokens=ports.access_tokens, gate=gate, sessions=ports.sessions
         ),
-        refresh=Refresh(rules=rules, clock=clock, tokens=ports.access_tokens, gate=gate, sessions=ports.sessions),
+        refresh_tokens=RefreshTokens(
+            rules=rules, clock=clock, tokens=ports.access_tokens, gate=gate, sessions=ports.sessions
+        ),
         list_sessions=ListSessions(clock=clock, sessions=ports.sessions),
         end_session=EndSession(clock=clock, gate=gate, sessions=ports.sessions),
         end_all_sessions=EndAllSessions(clock=clock, gate=gate, sessions=ports.sessions),
@@ -206,12 +214,12 @@ def account_handlers(
     notify = SendNotice(rules=rules, users=ports.users, sender=ports.sender)
     forget = ForgetStale(clock=clock, users=ports.users)
     return {
-        SEND_CODE: Deed(jobs.jobs, lambda lease: deliver(ChallengeId(lease.args["challenge"]))),
-        CODE_PROVEN: Deed(jobs.jobs, lambda lease: count(ChallengeId(lease.args["challenge"]))),
-        ERASE_ACCOUNT: Deed(
+        SEND_CODE: FunctionHandler(jobs.jobs, lambda lease: deliver(ChallengeId(lease.args["challenge"]))),
+        CODE_PROVEN: FunctionHandler(jobs.jobs, lambda lease: count(ChallengeId(lease.args["challenge"]))),
+        ERASE_ACCOUNT: FunctionHandler(
             jobs.jobs, lambda lease: erase(UserId(UUID(lease.args["user"])), request_id=lease.request_id)
         ),
-        SEND_NOTICE: Deed(jobs.jobs, lambda lease: notify(UserId(UUID(lease.args["user"])))),
-        DOUBT_SESSIONS: Deed(jobs.jobs, lambda _: ports.limits.begin_anew()),
+        SEND_NOTICE: FunctionHandler(jobs.jobs, lambda lease: notify(UserId(UUID(lease.args["user"])))),
+        DOUBT_SESSIONS: FunctionHandler(jobs.jobs, lambda _: ports.limits.begin_anew()),
         FORGET_STALE: Recurring(jobs.jobs, lambda _: forget(), timedelta(hours=1)),
     }

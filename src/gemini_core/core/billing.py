@@ -15,7 +15,7 @@ from gemini_core.ports.accounts.operating import AuditLog
 from gemini_core.ports.billing import (
     Approvals,
     BillingEvents,
-    BillingLedger,
+    BillingRecords,
     CheckoutRepo,
     GatewayEvents,
     PaymentGateway,
@@ -29,7 +29,7 @@ from gemini_core.use_cases.billing.operating import ApproveCheckout, ClearFlags,
 from gemini_core.use_cases.billing.reconciling import CompareCustomers, Reconcile
 from gemini_core.use_cases.billing.subscriptions import ChangeCancellation, GetSubscription
 from gemini_core.use_cases.billing.syncing import EndBilling, SyncCustomer
-from gemini_core.use_cases.jobs import Deed, Handler, Recurring
+from gemini_core.use_cases.jobs import FunctionHandler, Handler, Recurring
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ class BillingPorts:
     checkouts: CheckoutRepo
     subscriptions: SubscriptionRepo
     events: BillingEvents
-    ledger: BillingLedger
+    records: BillingRecords
     reconciliation: Reconciliation
     approvals: Approvals | None = None
 
@@ -72,7 +72,7 @@ class BillingVerbs:
     link_customer: LinkCustomer
     clear_flags: ClearFlags
     approve_checkout: ApproveCheckout
-    billing_ledger: BillingLedger
+    billing_records: BillingRecords
     billing_events: BillingEvents
 
 
@@ -90,26 +90,26 @@ def billing_verbs(
         subscribe_pro=SubscribePro(
             checkouts=ports.checkouts, gateway=ports.gateway, sync=sync, offer=rules.offer, clock=clock
         ),
-        get_subscription=GetSubscription(ports.ledger, rules.terms, clock),
+        get_subscription=GetSubscription(ports.records, rules.terms, clock),
         change_cancellation=ChangeCancellation(
-            ledger=ports.ledger, gateway=ports.gateway, sync=sync, audit=audit, clock=clock
+            records=ports.records, gateway=ports.gateway, sync=sync, audit=audit, clock=clock
         ),
         open_portal=OpenPortal(ports.checkouts, ports.gateway, rules.offer),
         receive_webhook=ReceiveWebhook(ports.gateway_events, ports.events, jobs.queue, clock),
         request_sync=RequestSync(ports.events, jobs.queue, clock),
         sync_customer=sync,
         reconcile=_reconcile(ports, sync, clock),
-        compare_customers=CompareCustomers(ports.ledger, sync),
+        compare_customers=CompareCustomers(ports.records, sync),
         grant_pro=GrantPro(
-            store=ports.subscriptions, ledger=ports.ledger, terms=rules.terms, clock=clock, audience=audience
+            store=ports.subscriptions, records=ports.records, terms=rules.terms, clock=clock, audience=audience
         ),
         revoke_grants=RevokeGrants(
-            store=ports.subscriptions, ledger=ports.ledger, terms=rules.terms, clock=clock, audience=audience
+            store=ports.subscriptions, records=ports.records, terms=rules.terms, clock=clock, audience=audience
         ),
-        link_customer=LinkCustomer(ports.ledger, ports.gateway, sync, clock),
-        clear_flags=ClearFlags(ports.ledger, clock),
+        link_customer=LinkCustomer(ports.records, ports.gateway, sync, clock),
+        clear_flags=ClearFlags(ports.records, clock),
         approve_checkout=ApproveCheckout(ports.approvals, sync),
-        billing_ledger=ports.ledger,
+        billing_records=ports.records,
         billing_events=ports.events,
     )
 
@@ -139,8 +139,8 @@ def billing_handlers(
     reconcile = _reconcile(ports, sync, clock)
     resolve = ResolveEvent(ports.gateway_events, ports.events, jobs.queue, clock)
     return {
-        SYNC_JOB: Deed(jobs.jobs, lambda lease: sync(UserId(UUID(lease.args["user"])))),
-        EVENT_JOB: Deed(jobs.jobs, lambda lease: resolve(lease.args["event"])),
+        SYNC_JOB: FunctionHandler(jobs.jobs, lambda lease: sync(UserId(UUID(lease.args["user"])))),
+        EVENT_JOB: FunctionHandler(jobs.jobs, lambda lease: resolve(lease.args["event"])),
         RECONCILE_JOB: Recurring(jobs.jobs, lambda _: reconcile(), timedelta(minutes=15)),
         RECONCILE_ALL_JOB: Recurring(jobs.jobs, lambda _: reconcile(everybody=True), timedelta(days=1)),
     }

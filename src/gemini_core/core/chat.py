@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gemini_core.core.jobs import Chore, JobPorts
+from gemini_core.core.jobs import JobPorts, PeriodicTask
 from gemini_core.model.billing.plans import Plans
 from gemini_core.model.events import NOBODY, Audience
 from gemini_core.model.notes import SUMMARY_JOB, TITLE_JOB
@@ -16,8 +16,8 @@ from gemini_core.ports.replies import LLMClient, ReplyFeed, ReplyRepo
 from gemini_core.use_cases.chat.attachments import DROP_FILES, Attachments, DropFiles, ReadAttachment
 from gemini_core.use_cases.chat.messages import (
     CancelReply,
+    ContinueFrom,
     EditMessage,
-    GoOnFrom,
     ListMessages,
     ReadMessage,
     RegenerateReply,
@@ -27,7 +27,7 @@ from gemini_core.use_cases.chat.rooms import ChangeRoom, CreateRoom, DeleteRoom,
 from gemini_core.use_cases.chat.search import SearchMessages
 from gemini_core.use_cases.chat.usage import AddUpTokens, ShowUsage
 from gemini_core.use_cases.events import TellLimit
-from gemini_core.use_cases.jobs import Deed, Handler
+from gemini_core.use_cases.jobs import FunctionHandler, Handler
 from gemini_core.use_cases.notes import MakeTitle, Scribe, SumUp
 from gemini_core.use_cases.replies.answering import AnswerMessage, ModelChoice
 from gemini_core.use_cases.replies.following import FollowReply
@@ -89,7 +89,7 @@ def chat_verbs(
 ) -> ChatVerbs:
     """The verbs, on these ports."""
     plans, cache, limit = rules.plans, ports.room_lists, TellLimit(ports.usage, audience)
-    go_on = GoOnFrom(
+    continue_from = ContinueFrom(
         messages=ports.messages,
         feed=ports.feed,
         queue=jobs.queue,
@@ -120,8 +120,8 @@ def chat_verbs(
             clock=clock,
             tell_limit=limit,
         ),
-        regenerate_reply=RegenerateReply(go_on),
-        edit_message=EditMessage(go_on),
+        regenerate_reply=RegenerateReply(continue_from),
+        edit_message=EditMessage(continue_from),
         list_messages=ListMessages(ports.messages),
         read_message=ReadMessage(ports.messages, ports.feed),
         read_attachment=ReadAttachment(ports.messages, ports.attachments),
@@ -147,7 +147,7 @@ def chat_handlers(
     return {
         TITLE_JOB: MakeTitle(ports.notes, jobs.jobs, scribe, ports.room_lists),
         SUMMARY_JOB: SumUp(ports.notes, jobs.jobs, scribe, clock),
-        DROP_FILES: Deed(jobs.jobs, DropFiles(ports.attachments)),
+        DROP_FILES: FunctionHandler(jobs.jobs, DropFiles(ports.attachments)),
         REPLY_JOB: AnswerMessage(
             replies=ports.replies,
             jobs=jobs.jobs,
@@ -162,9 +162,9 @@ def chat_handlers(
     }
 
 
-def chat_chores(model: MeteredModel) -> tuple[Chore, ...]:
+def chat_tasks(model: MeteredModel) -> tuple[PeriodicTask, ...]:
     """What a worker that makes replies does beside."""
-    return (Chore("record", RECORD_EVERY, model.record),)
+    return (PeriodicTask("record", RECORD_EVERY, model.record),)
 
 
 def _attachments(ports: ChatPorts, rules: ChatRules) -> Attachments:

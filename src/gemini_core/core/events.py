@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from gemini_core.core.jobs import JobPorts, JobRules, seated
+from gemini_core.core.jobs import JobPorts, JobRules, bulkhead
 from gemini_core.model.events import Audience, Event, job_kind
 from gemini_core.ports.clock import Clock
 from gemini_core.ports.events import EventSink
@@ -41,5 +41,5 @@ def event_handlers(
     told = dict[str, Handler]()
     for name, sink in sinks.items():
         teller = {job_kind(name): TellEvent(jobs.jobs, sink, clock)}
-        told |= seated(teller, jobs, seats=rules.few_seats, longest=LONGEST_REST)
+        told |= bulkhead(teller, jobs, seats=rules.few_seats, longest=LONGEST_REST)
     return told

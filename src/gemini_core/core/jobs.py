@@ -1,4 +1,4 @@
-"""Jobs: what keeps promises."""
+"""Jobs: what is promised, and who runs it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -9,8 +9,8 @@ from threading import Semaphore
 from gemini_core.model.ids import JobId
 from gemini_core.model.jobs import Lease
 from gemini_core.ports.clock import Clock
-from gemini_core.ports.jobs import JobLedger, JobQueue, JobRepo, LeaseKeeper
-from gemini_core.use_cases.jobs import Handler, HeldLeases, KeepPromise, Seated, StartSchedule
+from gemini_core.ports.jobs import JobAdmin, JobQueue, JobRepo, LeaseKeeper
+from gemini_core.use_cases.jobs import Bulkhead, Handler, HeldLeases, RunJob, StartSchedule
 
 # Seconds between two looks at what nobody wants any more.
 LOOK_EVERY = 0.25
@@ -24,20 +24,20 @@ class JobPorts:
 
     jobs: JobRepo
     leases: LeaseKeeper
-    ledger: JobLedger
+    admin: JobAdmin
     queue: JobQueue
 
 
 @dataclass(frozen=True, slots=True)
-class Chore:
+class PeriodicTask:
     """What a worker does every so many seconds beside its jobs; one must not wait for another.
 
-    The deed takes no argument and raises `Unavailable`: then it is done again when its time comes.
+    `run` takes no argument and raises `Unavailable`: then it is done again when its time comes.
     """
 
     name: str
     every: float
-    deed: Callable[[], object]
+    run: Callable[[], object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,41 +64,45 @@ class JobRules:
         return max(1, self.threads // 2)
 
 
-def seated(handlers: Mapping[str, Handler], jobs: JobPorts, *, seats: int, longest: float) -> dict[str, Handler]:
+def bulkhead(handlers: Mapping[str, Handler], jobs: JobPorts, *, seats: int, longest: float) -> dict[str, Handler]:
     """All these wait for the same somebody outside: together they keep `seats` threads of a worker busy at the most.
 
     `longest`: seconds after which a job that found no seat tries again, at the most.
     """
     free = Semaphore(seats)
-    return {kind: Seated(jobs.jobs, handler, free, longest) for kind, handler in handlers.items()}
+    return {kind: Bulkhead(jobs.jobs, handler, free, longest) for kind, handler in handlers.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
 class JobVerbs:
-    """What a worker does, and what its operator sees: `start_schedule` once, `keep_promise` for jobs that are nudged or
-    due (`due_jobs(limit=…)`, about once a second), at most `threads` at a time, and all the while its `chores`.
+    """What a worker does, and what its operator sees: `start_schedule` once, `run_job` for jobs that are nudged or
+    due (`due_jobs(limit=…)`, about once a second), at most `threads` at a time, and all the while its `periodic_tasks`.
     """
 
-    keep_promise: KeepPromise
+    run_job: RunJob
     start_schedule: StartSchedule
     held_leases: HeldLeases
     due_jobs: Callable[..., Sequence[JobId]]
     threads: int
-    chores: tuple[Chore, ...]
-    job_ledger: JobLedger
+    periodic_tasks: tuple[PeriodicTask, ...]
+    job_admin: JobAdmin
 
 
 def job_verbs(
-    ports: JobPorts, rules: JobRules, handlers: Mapping[str, Handler], clock: Clock, *more_chores: Chore
+    ports: JobPorts, rules: JobRules, handlers: Mapping[str, Handler], clock: Clock, *more_tasks: PeriodicTask
 ) -> JobVerbs:
     """The worker's verbs, for jobs of these kinds."""
     held = HeldLeases(ports.leases, rules.lease_for)
     return JobVerbs(
-        keep_promise=KeepPromise(ports.jobs, ports.queue, held, handlers, clock, around=rules.around),
+        run_job=RunJob(ports.jobs, ports.queue, held, handlers, clock, around=rules.around),
         start_schedule=StartSchedule(ports.jobs, handlers),
         held_leases=held,
         due_jobs=ports.leases.due,
         threads=rules.threads,
-        chores=(Chore("look", LOOK_EVERY, held.look), Chore("renew", rules.renew_every, held.renew), *more_chores),
-        job_ledger=ports.ledger,
+        periodic_tasks=(
+            PeriodicTask("look", LOOK_EVERY, held.look),
+            PeriodicTask("renew", rules.renew_every, held.renew),
+            *more_tasks,
+        ),
+        job_admin=ports.admin,
     )

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from gemini_core.model.billing.checkouts import Awaiting, Begun, Checkout, CheckoutId, Customer, Session, SessionState
 from gemini_core.model.billing.events import EventRecord, EventState, Hint, Received, Subject, Sync
-from gemini_core.model.billing.ledger import BillingFilter, BillingRecord
+from gemini_core.model.billing.records import BillingFilter, BillingRecord
 from gemini_core.model.billing.subscriptions import Cancellation, Grant, GrantId, Standing, Subscription, Terms
 from gemini_core.model.events import NOBODY, Audience
 from gemini_core.model.ids import JobId, UserId
@@ -195,7 +195,7 @@ class BillingEvents(Protocol):
         ...
 
 
-class BillingLedger(Protocol):
+class BillingRecords(Protocol):
     """What is stored, to look at, and what operators set right: in the audit log by the same transaction.
 
     Raises `Unavailable` while the store is away.

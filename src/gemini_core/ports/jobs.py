@@ -74,7 +74,7 @@ class JobQueue(Protocol):
         ...
 
 
-class JobLedger(Protocol):
+class JobAdmin(Protocol):
     """The operator's view."""
 
     def list_jobs(

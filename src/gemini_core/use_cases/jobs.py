@@ -63,7 +63,7 @@ class Stop:
 
 
 class Handler(Protocol):
-    """Keeps promises of one kind."""
+    """Runs jobs of one kind."""
 
     def work(self, lease: Lease, stop: Stop) -> Sequence[JobId]:
         """Keep the promise and finish the job under this lease; answers whom to nudge. May raise anything."""
@@ -123,15 +123,15 @@ class HeldLeases:
 
 
 @dataclass(frozen=True, slots=True)
-class Deed:
+class FunctionHandler:
     """A promise that a plain function keeps; one that cannot be kept waits for an operator."""
 
     jobs: JobRepo
-    deed: Callable[[Lease], object]
+    function: Callable[[Lease], object]
 
     def work(self, lease: Lease, stop: Stop) -> Sequence[JobId]:
         """Too short to be stopped."""
-        self.deed(lease)
+        self.function(lease)
         return self.jobs.finish(lease) or ()
 
     def give_up(self, lease: Lease, error: str) -> Sequence[JobId]:
@@ -141,7 +141,7 @@ class Deed:
 
 
 @dataclass(frozen=True, slots=True)
-class Seated:
+class Bulkhead:
     """A promise for which somebody outside is waited for: they may be slow, and must keep nobody else waiting.
 
     `seats`: how many threads of a worker may be busy with them; a job that finds none free comes back later, after
@@ -174,12 +174,12 @@ class Recurring:
     """A promise that renews itself: when it is kept, and when it cannot be, it is due again `every` so often."""
 
     jobs: JobRepo
-    deed: Callable[[Lease], object]
+    function: Callable[[Lease], object]
     every: timedelta
 
     def work(self, lease: Lease, stop: Stop) -> Sequence[JobId]:
         """Kept, and promised anew in the same breath."""
-        self.deed(lease)
+        self.function(lease)
         return self.jobs.finish(lease, then=[recurring(lease.kind, after=self.every)]) or ()
 
     def give_up(self, lease: Lease, error: str) -> Sequence[JobId]:
@@ -208,7 +208,7 @@ class StartSchedule:
 
 
 @dataclass(frozen=True, slots=True)
-class KeepPromise:
+class RunJob:
     """A job is claimed and worked on by one worker at a time, tried again while that may help, and never forgotten.
 
     `around` surrounds each piece of work, say with the request id in the log.

@@ -50,8 +50,8 @@ def grant(
     Act(
         user,
         f"grant pro {f'until {until:%Y-%m-%d}' if until else 'for ever'}",
-        lambda: verb.foresee(user, until=until, reason=reason, by=operator),
-        lambda: verb(user, until=until, reason=reason, by=operator),
+        lambda: verb.foresee(user, until=until, reason=reason, operator=operator),
+        lambda: verb(user, until=until, reason=reason, operator=operator),
     ).carry_out(backend, dry_run=dry_run, as_json=as_json)
 
 
@@ -64,7 +64,7 @@ def grant(
 def revoke(backend: Backend, who: str, dry_run: bool, operator: str, as_json: bool) -> None:
     """Take back what operators gave; a paid subscription stays."""
     user, verb = find(backend, who), backend.core.revoke_grants
-    Act(user, "revoke every grant", lambda: verb.foresee(user), lambda: verb(user, by=operator)).carry_out(
+    Act(user, "revoke every grant", lambda: verb.foresee(user), lambda: verb(user, operator=operator)).carry_out(
         backend, dry_run=dry_run, as_json=as_json
     )
 
@@ -100,7 +100,7 @@ def resume(backend: Backend, who: str, dry_run: bool, operator: str, as_json: bo
 
 def _change(backend: Backend, who: str, when: Cancellation, what: str, operator: str) -> Act:
     user, verb = find(backend, who), backend.core.change_cancellation
-    return Act(user, what, lambda: verb.foresee(user, when), lambda: verb(user, when, by=operator))
+    return Act(user, what, lambda: verb.foresee(user, when), lambda: verb(user, when, operator=operator))
 
 
 @click.command("link")
@@ -114,7 +114,7 @@ def link(backend: Backend, who: str, customer: str, dry_run: bool, operator: str
     """Say which of the provider's customers a user is."""
     user, verb = find(backend, who), backend.core.link_customer
     Act(
-        user, f"link {customer}", lambda: verb.foresee(user, customer), lambda: verb(user, customer, by=operator)
+        user, f"link {customer}", lambda: verb.foresee(user, customer), lambda: verb(user, customer, operator=operator)
     ).carry_out(backend, dry_run=dry_run, as_json=as_json)
 
 
@@ -133,7 +133,7 @@ def approve(backend: Backend, session: str | None, dry_run: bool, operator: str,
         ]
         show(rows, as_json=as_json)
         return
-    user = verb.foresee(session) if dry_run else verb(session, by=operator)
+    user = verb.foresee(session) if dry_run else verb(session, operator=operator)
     told = stands(backend.core.get_subscription(user))
     if dry_run:
         show_one({"user": user, "would": "approve", **told, "becomes": {**told, "plan": "pro"}}, as_json=as_json)

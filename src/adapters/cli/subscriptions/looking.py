@@ -9,7 +9,7 @@ from adapters.cli.context import Backend
 from adapters.cli.shown import Record, as_json, paged, show, show_one
 from adapters.cli.subscriptions.who import find
 from gemini_core.model.billing.events import EventRecord, EventState
-from gemini_core.model.billing.ledger import BillingFilter, BillingRecord
+from gemini_core.model.billing.records import BillingFilter, BillingRecord
 
 
 @click.command("list")
@@ -33,7 +33,7 @@ def list_subscriptions(
     """Who is or was a customer, or has a grant; oldest first."""
     stale_before = datetime.now(UTC) - timedelta(hours=stale) if stale else None
     which = BillingFilter(status=status, stale_before=stale_before, duplicates=duplicates, flagged=flagged)
-    page = backend.core.billing_ledger.list_records(which, limit=limit, after=(str(after),) if after else None)
+    page = backend.core.billing_records.list_records(which, limit=limit, after=(str(after),) if after else None)
     show([_line(record) for record in page.items], as_json=as_json, following=page.next)
 
 
@@ -43,7 +43,7 @@ def list_subscriptions(
 @click.pass_obj
 def show_subscription(backend: Backend, who: str, as_json: bool) -> None:
     """Everything about one user's plan."""
-    show_one(_whole(backend.core.billing_ledger.record(find(backend, who))), as_json=as_json)
+    show_one(_whole(backend.core.billing_records.record(find(backend, who))), as_json=as_json)
 
 
 @click.command("events")

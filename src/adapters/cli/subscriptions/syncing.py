@@ -7,7 +7,7 @@ import click
 from adapters.cli.context import Backend
 from adapters.cli.shown import Record, as_json, operated, show_one
 from adapters.cli.subscriptions.who import dry, find, stands
-from gemini_core.model.billing.ledger import BillingRecord
+from gemini_core.model.billing.records import BillingRecord
 from gemini_core.model.ids import UserId
 
 
@@ -43,7 +43,7 @@ def sync(
         _foretell(backend, user, clear_flags=clear_flags, as_json=as_json)
         return
     # What this very look finds has been seen by nobody yet.
-    cleared = {"cleared": backend.core.clear_flags(user, by=operator)} if clear_flags else {}
+    cleared = {"cleared": backend.core.clear_flags(user, operator=operator)} if clear_flags else {}
     backend.core.sync_customer(user)
     told = stands(backend.core.get_subscription(user))
     show_one({"user": user, "done": "look at the customer", **told, **cleared}, as_json=as_json)
@@ -71,7 +71,7 @@ def _compare(backend: Backend, *, as_json: bool) -> int:
 
 def _foretell(backend: Backend, user: UserId, *, clear_flags: bool, as_json: bool) -> None:
     core = backend.core
-    record = core.billing_ledger.record(user)
+    record = core.billing_records.record(user)
     becomes = core.sync_customer.foresee_status(record)
     cleared = {"flags": len(record.flags)} if clear_flags else {}
     would = {"user": user, "would": "look at the customer", **stands(core.get_subscription(user))}

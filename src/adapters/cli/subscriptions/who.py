@@ -27,7 +27,7 @@ def find(backend: Backend, who: str) -> UserId:
         return backend.core.find_user(who).id
     except NotFound:
         with suppress(ValueError):
-            return backend.core.billing_ledger.record(UserId(UUID(who))).user_id
+            return backend.core.billing_records.record(UserId(UUID(who))).user_id
         raise
 
 

@@ -58,7 +58,7 @@ class Sessions:
         its use ends the session.
         """
         body = bodies.read(req, RefreshBody)
-        resp.data = bodies.write(pair_answer(self._core.refresh(req.context.client, body.refresh)))
+        resp.data = bodies.write(pair_answer(self._core.refresh_tokens(req.context.client, body.refresh)))
 
     @describe("Sign out", body=bodies.Nothing, answers={204: None})
     def on_post_logout(self, req: Request, resp: Response) -> None:

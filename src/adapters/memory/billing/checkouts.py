@@ -5,7 +5,7 @@ from datetime import datetime
 
 from adapters.memory.billing.tables import MemoryBilling
 from gemini_core.model.billing.checkouts import AlreadySubscribed, Begun, Checkout, CheckoutId, Customer, Session
-from gemini_core.model.billing.ledger import customer_taken
+from gemini_core.model.billing.records import customer_taken
 from gemini_core.model.billing.subscriptions import Terms
 from gemini_core.model.ids import UserId
 from gemini_core.model.requests import Once

@@ -6,7 +6,7 @@ from datetime import datetime
 from adapters.memory.billing.tables import MemoryBilling
 from gemini_core.errors import NotFound
 from gemini_core.model.billing.events import EventRecord, EventState, Hint, Received, event_job
-from gemini_core.model.billing.ledger import Flag
+from gemini_core.model.billing.records import Flag
 from gemini_core.model.ids import JobId, UserId
 from gemini_core.model.requests import Page
 

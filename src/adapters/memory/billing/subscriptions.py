@@ -7,7 +7,7 @@ from datetime import datetime
 from adapters.memory.billing.tables import MemoryBilling
 from gemini_core.model.billing.acts import granted, revoked
 from gemini_core.model.billing.events import Concern, EventRecord, EventState, Sync
-from gemini_core.model.billing.ledger import Flag
+from gemini_core.model.billing.records import Flag
 from gemini_core.model.billing.subscriptions import Grant, GrantId, Standing, Subscription, Terms, surplus, unforeseen
 from gemini_core.model.events import NOBODY, Audience
 from gemini_core.model.ids import UserId

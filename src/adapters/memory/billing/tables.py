@@ -12,7 +12,7 @@ from adapters.memory.store import MemoryStore
 from gemini_core.errors import NotFound
 from gemini_core.model.billing.checkouts import Checkout, CheckoutId, Customer
 from gemini_core.model.billing.events import Concern, EventRecord, look_job
-from gemini_core.model.billing.ledger import BillingRecord, Flag
+from gemini_core.model.billing.records import BillingRecord, Flag
 from gemini_core.model.billing.subscriptions import Grant, GrantId, Standing, Subscription, Terms, plan_for
 from gemini_core.model.events import Audience, subscription_changed
 from gemini_core.model.ids import JobId, UserId

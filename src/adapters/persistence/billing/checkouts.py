@@ -11,7 +11,7 @@ from adapters.persistence.engine import statement, transaction
 from adapters.persistence.once import first_outcome, take_key
 from adapters.persistence.tables import billing_checkouts
 from gemini_core.model.billing.checkouts import AlreadySubscribed, Begun, Checkout, CheckoutId, Customer, Session
-from gemini_core.model.billing.ledger import customer_taken
+from gemini_core.model.billing.records import customer_taken
 from gemini_core.model.billing.subscriptions import Terms
 from gemini_core.model.ids import UserId
 from gemini_core.model.requests import Once, no_user

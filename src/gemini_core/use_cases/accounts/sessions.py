@@ -38,7 +38,7 @@ class Authenticate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refresh:
+class RefreshTokens:
     """A refresh token is good for one new pair; used again after a short grace, it ends the session it belongs to."""
 
     rules: AccountRules

@@ -9,11 +9,11 @@ from datetime import datetime
 
 from gemini_core.errors import Conflict, NotFound
 from gemini_core.model.billing.checkouts import Awaiting
-from gemini_core.model.billing.ledger import BillingRecord, customer_taken
+from gemini_core.model.billing.records import BillingRecord, customer_taken
 from gemini_core.model.billing.subscriptions import Grant, GrantId, Standing, SubscriptionStatus, Terms
 from gemini_core.model.events import NOBODY, Audience
 from gemini_core.model.ids import UserId, uuid7
-from gemini_core.ports.billing import Approvals, BillingLedger, PaymentGateway, SubscriptionRepo
+from gemini_core.ports.billing import Approvals, BillingRecords, PaymentGateway, SubscriptionRepo
 from gemini_core.ports.clock import Clock
 from gemini_core.use_cases.billing.syncing import SyncCustomer
 
@@ -23,28 +23,28 @@ class GrantPro:
     """An operator gives a user pro, for a time or for ever, whatever the gateway says."""
 
     store: SubscriptionRepo
-    ledger: BillingLedger
+    records: BillingRecords
     terms: Terms
     clock: Clock
     audience: Audience = NOBODY
 
-    def __call__(self, user: UserId, *, until: datetime | None, reason: str, by: str) -> Standing:
+    def __call__(self, user: UserId, *, until: datetime | None, reason: str, operator: str) -> Standing:
         """Raises `NotFound`, `Conflict` (`grant-in-the-past`)."""
         now = self.clock.now()
-        return self.store.grant(_grant(user, until, reason, by, now), self.terms, now=now, audience=self.audience)
+        return self.store.grant(_grant(user, until, reason, operator, now), self.terms, now=now, audience=self.audience)
 
-    def foresee(self, user: UserId, *, until: datetime | None, reason: str, by: str) -> SubscriptionStatus:
+    def foresee(self, user: UserId, *, until: datetime | None, reason: str, operator: str) -> SubscriptionStatus:
         """What the status would be."""
         now = self.clock.now()
-        record = self.ledger.record(user)
-        grants = (*record.grants, _grant(user, until, reason, by, now))
+        record = self.records.record(user)
+        grants = (*record.grants, _grant(user, until, reason, operator, now))
         return replace(record, grants=grants).status(now, self.terms)
 
 
-def _grant(user: UserId, until: datetime | None, reason: str, by: str, now: datetime) -> Grant:
+def _grant(user: UserId, until: datetime | None, reason: str, operator: str, now: datetime) -> Grant:
     if until is not None and until <= now:
         raise Conflict("A grant cannot end in the past.", code="grant-in-the-past")
-    return Grant(id=GrantId(uuid7(now)), user_id=user, until=until, reason=reason, by=by, created_at=now)
+    return Grant(id=GrantId(uuid7(now)), user_id=user, until=until, reason=reason, by=operator, created_at=now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +52,19 @@ class RevokeGrants:
     """An operator takes back what operators gave; a paid subscription stays."""
 
     store: SubscriptionRepo
-    ledger: BillingLedger
+    records: BillingRecords
     terms: Terms
     clock: Clock
     audience: Audience = NOBODY
 
-    def __call__(self, user: UserId, *, by: str) -> Sequence[GrantId]:
+    def __call__(self, user: UserId, *, operator: str) -> Sequence[GrantId]:
         """The grants that ended. Raises `NotFound`."""
-        return self.store.revoke(user, self.terms, operator=by, now=self.clock.now(), audience=self.audience)
+        return self.store.revoke(user, self.terms, operator=operator, now=self.clock.now(), audience=self.audience)
 
     def foresee(self, user: UserId) -> SubscriptionStatus:
         """What the status would be."""
         now = self.clock.now()
-        record = self.ledger.record(user)
+        record = self.records.record(user)
         return replace(record, grants=tuple(grant.revoked(now) for grant in record.grants)).status(now, self.terms)
 
 
@@ -72,23 +72,23 @@ class RevokeGrants:
 class LinkCustomer:
     """An operator says which of the gateway's customers a user is, and that customer is looked at."""
 
-    ledger: BillingLedger
+    records: BillingRecords
     gateway: PaymentGateway
     sync: SyncCustomer
     clock: Clock
 
-    def __call__(self, user: UserId, customer_id: str, *, by: str) -> BillingRecord:
+    def __call__(self, user: UserId, customer_id: str, *, operator: str) -> BillingRecord:
         """Raises `NotFound` (user or customer), `Conflict` (`customer-taken`), `Unavailable`."""
         self.gateway.subscriptions(customer_id)
-        self.ledger.link(user, customer_id, operator=by, now=self.clock.now())
+        self.records.link(user, customer_id, operator=operator, now=self.clock.now())
         self.sync(user)
-        return self.ledger.record(user)
+        return self.records.record(user)
 
     def foresee(self, user: UserId, customer_id: str) -> SubscriptionStatus:
         """What the status would be."""
-        record = self.ledger.record(user)
+        record = self.records.record(user)
         found = tuple(self.gateway.subscriptions(customer_id))
-        owner = self.ledger.owner(customer_id)
+        owner = self.records.owner(customer_id)
         if owner not in (None, user) or record.customer_id not in (None, customer_id):
             raise customer_taken()
         linked = replace(record, customer_id=customer_id, subscriptions=found)
@@ -99,12 +99,12 @@ class LinkCustomer:
 class ClearFlags:
     """An operator has looked into what was flagged of a user, or of one who is gone."""
 
-    ledger: BillingLedger
+    records: BillingRecords
     clock: Clock
 
-    def __call__(self, user: UserId, *, by: str) -> int:
+    def __call__(self, user: UserId, *, operator: str) -> int:
         """How many flags there were."""
-        return self.ledger.clear_flags(user, operator=by, now=self.clock.now())
+        return self.records.clear_flags(user, operator=operator, now=self.clock.now())
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +114,9 @@ class ApproveCheckout:
     approvals: Approvals | None
     sync: SyncCustomer
 
-    def __call__(self, session_id: str, *, by: str) -> UserId:
+    def __call__(self, session_id: str, *, operator: str) -> UserId:
         """Whose checkout it was. Raises `NotFound`, `Conflict` (`no-approvals`)."""
-        user = self._approvals().approve(session_id, operator=by)
+        user = self._approvals().approve(session_id, operator=operator)
         self.sync(user)
         return user
 

@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 
 from gemini_core.errors import Unavailable
 from gemini_core.model.billing.events import EventState, Hint
-from gemini_core.model.billing.ledger import BillingFilter, BillingRecord
+from gemini_core.model.billing.records import BillingFilter, BillingRecord
 from gemini_core.model.ids import UserId
-from gemini_core.ports.billing import BillingEvents, BillingLedger, GatewayEvents, Reconciliation
+from gemini_core.ports.billing import BillingEvents, BillingRecords, GatewayEvents, Reconciliation
 from gemini_core.ports.clock import Clock
 from gemini_core.use_cases.billing.syncing import SyncCustomer
 
@@ -127,7 +127,7 @@ class Compared:
 class CompareCustomers:
     """Operators see where what is stored differs from what the gateway says. Nothing is written."""
 
-    ledger: BillingLedger
+    records: BillingRecords
     sync: SyncCustomer
 
     def __call__(self, *, progress: Callable[[int], None] = _in_silence) -> Compared:
@@ -147,7 +147,7 @@ class CompareCustomers:
     def _pages(self) -> Iterator[Sequence[BillingRecord]]:
         after: tuple[str, ...] | None = None
         while True:
-            page = self.ledger.list_records(BillingFilter(), limit=BATCH, after=after)
+            page = self.records.list_records(BillingFilter(), limit=BATCH, after=after)
             yield [record for record in page.items if record.customer_id]
             if (after := page.next) is None:
                 return

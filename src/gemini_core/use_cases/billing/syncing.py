@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from gemini_core.errors import NotFound
-from gemini_core.model.billing.ledger import BillingRecord
+from gemini_core.model.billing.records import BillingRecord
 from gemini_core.model.billing.subscriptions import (
     Cancellation,
     Standing,

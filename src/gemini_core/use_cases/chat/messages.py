@@ -66,7 +66,7 @@ class SendMessage:
 
 
 @dataclass(frozen=True, slots=True)
-class GoOnFrom:
+class ContinueFrom:
     """The conversation goes on from an earlier point; what came after it is kept, but stopped, and no part of it."""
 
     messages: MessageRepo
@@ -103,7 +103,7 @@ class GoOnFrom:
 class RegenerateReply:
     """A message gets another reply, which counts like a message; the earlier one is kept as an alternative."""
 
-    go_on: GoOnFrom
+    continue_from: ContinueFrom
 
     def __call__(
         self, author: UserId, room: ChatroomId, message: MessageId, *, key: str | None = None, request_id: str = ""
@@ -113,14 +113,14 @@ class RegenerateReply:
         Raises `Invalid`, `NotFound`, `Conflict` (`reply-under-way`, `superseded`), `LimitReached`, `Unavailable`.
         """
         once = Once.of(key, "regenerate_reply", room=room, message=message)
-        return self.go_on(author, room, message, None, once=once, request_id=request_id)
+        return self.continue_from(author, room, message, None, once=once, request_id=request_id)
 
 
 @dataclass(frozen=True, slots=True)
 class EditMessage:
     """A user says a message anew, and the conversation goes on from there; it counts like a message."""
 
-    go_on: GoOnFrom
+    continue_from: ContinueFrom
 
     def __call__(
         self,
@@ -134,7 +134,7 @@ class EditMessage:
     ) -> Sent:
         """Raises `Invalid`, `NotFound`, `Conflict` (`superseded`), `LimitReached`, `Unavailable`."""
         once = Once.of(key, "edit_message", room=room, message=message, content=content)
-        return self.go_on(author, room, message, _said(content), once=once, request_id=request_id)
+        return self.continue_from(author, room, message, _said(content), once=once, request_id=request_id)
 
 
 @dataclass(frozen=True, slots=True)

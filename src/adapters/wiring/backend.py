@@ -41,7 +41,7 @@ def _standing_in(settings: Settings) -> dict[str, str]:
     return {name: value for name, value in found.items() if empty[name.partition("_")[0]]}
 
 
-class Operator:
+class Backend:
     """Everything behind the command line.
 
     `logs_aside`: commands log to standard error, as standard output is for what was asked; servers log as ever.

@@ -15,11 +15,11 @@ from gemini_core.model.ids import JobId, uuid7
 from gemini_core.model.jobs import Backoff, JobState, Lease, NewJob
 from gemini_core.use_cases.jobs import (
     MOST_LOST,
-    Deed,
+    FunctionHandler,
     Handler,
     HeldLeases,
-    KeepPromise,
     Recurring,
+    RunJob,
     StartSchedule,
     Stop,
     recurring,
@@ -51,7 +51,7 @@ class Worker:
         self.jobs = MemoryJobs(MemoryStore(self.clock))
         self.leases = HeldLeases(self.jobs)
         backoff = Backoff(attempts=3, first=1.0, most=8.0, total=60.0)
-        self.keep = KeepPromise(self.jobs, self.queue, self.leases, self.handlers, self.clock, backoff)
+        self.keep = RunJob(self.jobs, self.queue, self.leases, self.handlers, self.clock, backoff)
 
     def promise(self, kind: str) -> JobId:
         id = JobId(uuid7(NOON))
@@ -60,7 +60,7 @@ class Worker:
 
     def deed(self, kind: str, does: Callable[[Lease], object]) -> JobId:
         """The promise of a plain deed."""
-        self.handlers[kind] = Deed(self.jobs, does)
+        self.handlers[kind] = FunctionHandler(self.jobs, does)
         return self.promise(kind)
 
     def later(self, by: timedelta = HOUR) -> None:
@@ -139,7 +139,7 @@ def test_a_job_of_a_newer_release_waits_for_a_worker_that_knows_it() -> None:
     assert (worker.jobs.show(id).state, worker.jobs.show(id).failures) == (JobState.OPEN, 0)
     assert not worker.keep(id)
     worker.later()
-    worker.handlers["sing"] = Deed(worker.jobs, lambda lease: None)
+    worker.handlers["sing"] = FunctionHandler(worker.jobs, lambda lease: None)
     assert worker.keep(id)
     assert worker.jobs.jobs == {}
 

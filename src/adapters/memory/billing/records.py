@@ -8,15 +8,15 @@ from uuid import UUID
 from adapters.memory.billing.tables import MemoryBilling
 from gemini_core.model.billing.acts import flags_cleared, linked
 from gemini_core.model.billing.events import Concern, EventState
-from gemini_core.model.billing.ledger import BillingFilter, BillingRecord, customer_taken
+from gemini_core.model.billing.records import BillingFilter, BillingRecord, customer_taken
 from gemini_core.model.billing.subscriptions import ALIVE, Subscription
 from gemini_core.model.ids import UserId
 from gemini_core.model.requests import Page
 
 
 @dataclass(frozen=True, slots=True)
-class MemoryBillingLedger:
-    """`BillingLedger` and `Reconciliation` in the process."""
+class MemoryBillingRecords:
+    """`BillingRecords` and `Reconciliation` in the process."""
 
     billing: MemoryBilling
 

@@ -15,7 +15,7 @@ from adapters.persistence.engine import statement, transaction
 from adapters.persistence.tables import billing_checkouts, billing_flags
 from gemini_core.model.billing.acts import flags_cleared, linked
 from gemini_core.model.billing.events import Concern
-from gemini_core.model.billing.ledger import BillingFilter, BillingRecord, Flag, customer_taken
+from gemini_core.model.billing.records import BillingFilter, BillingRecord, Flag, customer_taken
 from gemini_core.model.billing.subscriptions import ALIVE, Standing
 from gemini_core.model.ids import UserId
 from gemini_core.model.requests import Page, no_user
@@ -80,8 +80,8 @@ LINK = text(
 
 
 @dataclass(frozen=True, slots=True)
-class SqlBillingLedger:
-    """`BillingLedger` and `Reconciliation` on PostgreSQL."""
+class SqlBillingRecords:
+    """`BillingRecords` and `Reconciliation` on PostgreSQL."""
 
     engine: Engine
 
@@ -155,7 +155,7 @@ class SqlBillingExport:
     engine: Engine
 
     def parts(self, user: UserId) -> Iterator[tuple[str, Iterator[Mapping[str, object]]]]:
-        record = SqlBillingLedger(self.engine).record(user)
+        record = SqlBillingRecords(self.engine).record(user)
         yield "subscriptions", (asdict(each) for each in record.subscriptions)
         yield "grants", (asdict(each) for each in record.grants)
         yield "payment_customer", iter([{"id": record.customer_id}] if record.customer_id else [])
