@@ -2,11 +2,10 @@
 
 import logging
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from time import sleep
-from typing import Any
 
 from celery import Celery
 
@@ -100,8 +99,8 @@ class CeleryQueue:
                 sleep(GATHER)
 
 
-def on_wake(app: Celery, start: Callable[..., Any]) -> None:
-    """Have this application's worker call `start(*ids)` with the ids of every message it takes."""
+def on_wake(app: Celery, start: Callable[[Iterable[str]], None]) -> None:
+    """Have this application's worker call `start(ids)` with the ids of every message it takes."""
 
     @app.task(name=WAKE, ignore_result=True)  # type: ignore[untyped-decorator]
     def wake(ids: list[str]) -> None:

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from threading import Semaphore
+from typing import Protocol
 
 from gemini_core.model.ids import JobId
 from gemini_core.model.jobs import Lease
@@ -73,6 +74,14 @@ def bulkhead(handlers: Mapping[str, Handler], jobs: JobPorts, *, seats: int, lon
     return {kind: Bulkhead(jobs.jobs, handler, free, longest) for kind, handler in handlers.items()}
 
 
+class DueJobs(Protocol):
+    """A look for jobs that no nudge told of."""
+
+    def __call__(self, *, limit: int) -> Sequence[JobId]:
+        """Jobs that could be claimed now, oldest first. Raises `Unavailable`."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class JobVerbs:
     """What a worker does, and what its operator sees: `start_schedule` once, `run_job` for jobs that are nudged or
@@ -82,7 +91,7 @@ class JobVerbs:
     run_job: RunJob
     start_schedule: StartSchedule
     held_leases: HeldLeases
-    due_jobs: Callable[..., Sequence[JobId]]
+    due_jobs: DueJobs
     threads: int
     periodic_tasks: tuple[PeriodicTask, ...]
     job_admin: JobAdmin
