@@ -100,7 +100,11 @@ class RateLimited(Failure):
 
 
 class Unavailable(Failure):
-    """Something that is needed is away for now; nothing was done. `retry_after` in seconds."""
+    """Something that is needed is away for now. `retry_after` in seconds.
+
+    Nothing was done, or, where a store went away at the very end, nobody knows: asking again with the same idempotency
+    key is safe.
+    """
 
     code = "unavailable"
 

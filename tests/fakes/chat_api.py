@@ -32,7 +32,10 @@ class ChatApi:
 
     @classmethod
     def of(cls, llm: LLMClient, *, plans: Plans | None = None, threads: int = 64, **more: Any) -> "ChatApi":
-        core = chat(llm, plans=plans, **more)
+        return cls.on(chat(llm, plans=plans, **more), threads=threads)
+
+    @classmethod
+    def on(cls, core: EmbeddedChat, *, threads: int = 64) -> "ChatApi":
         here = edge(clock=SystemClock(), threads=threads)
         app = assemble((chat_topic(core, here),), here)
         app.add_middleware(Authentication(_known))

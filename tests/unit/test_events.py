@@ -142,6 +142,14 @@ def test_a_listener_who_keeps_all_their_seats_busy_costs_nobody_a_thread_and_is_
     assert telling.listener.heard == [EVENT]
 
 
+def test_whoever_has_come_in_vain_thousands_of_times_comes_again() -> None:
+    telling = Telling(seats=0)
+    job = telling.jobs.jobs[telling.promise.id]
+    job.record, job.put_back = replace(job.record, attempt=100_000), 100_000
+    assert LONGEST_REST / 2 <= telling.try_it() <= LONGEST_REST
+    assert telling.job.failures == 0
+
+
 @pytest.mark.parametrize("failures", [[], [NotHeard("no")], [RuntimeError("a bug")]])
 def test_a_seat_is_free_again_whatever_happened(failures: list[Exception]) -> None:
     telling = Telling(*failures)

@@ -10,9 +10,13 @@ from tests.fakes.chat_api import ChatApi
 
 from adapters.local.processes import until
 from adapters.memory.attachments import MemoryAttachments
+from adapters.memory.embedded import chat
 from adapters.memory.model import ScriptedModel
+from gemini_core.errors import Unavailable
 from gemini_core.model.attachments import File
 from gemini_core.model.billing.plans import BASIC, PRO, Plans
+from gemini_core.model.chat import Sent
+from gemini_core.ports.chat import MessageRepo
 
 ANN, BOB = uuid4(), uuid4()
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 100
@@ -73,6 +77,36 @@ def test_files_go_to_the_model_with_the_message_and_are_told_of_wherever_it_is_s
     assert model.prompts[0].turns[-1].attachments == (File("image/png", PNG), File("text/plain", SAMPLES["text/plain"]))
     listed = api.call(ANN, "GET", f"{room}message/").json["items"]
     assert listed[0] == sent["message"]
+
+
+class GoesAway:
+    """Messages in the process, of a store that sends and is gone before it has said so, the first time."""
+
+    def __init__(self, messages: MessageRepo) -> None:
+        self._messages = messages
+        self._gone = False
+
+    def send(self, *args: Any, **about: Any) -> Sent:
+        sent = self._messages.send(*args, **about)
+        if not self._gone:
+            self._gone = True
+            raise Unavailable("The database is away.")
+        return sent
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._messages, name)
+
+
+def test_files_of_a_message_of_which_nobody_knows_whether_it_was_sent_are_kept(model: ScriptedModel) -> None:
+    core = chat(model, plans=GENEROUS)
+    send = core.send_message
+    api = ChatApi.on(replace(core, send_message=replace(send, messages=GoesAway(send.messages))))
+    room = api.room(ANN)
+    asked: Any = {"json": {"content": "look", "attachments": [file()]}, "headers": {"Idempotency-Key": "k-1"}}
+    assert api.call(ANN, "POST", f"{room}message/", **asked).status_code == 503
+    again = api.call(ANN, "POST", f"{room}message/", **asked)
+    assert (again.status_code, again.headers["idempotent-replayed"]) == (202, "true")
+    assert api.call(ANN, "GET", path_of(room, again.json)).content == PNG
 
 
 def path_of(room: str, sent: Any, place: int = 0) -> str:

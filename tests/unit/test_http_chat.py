@@ -1,13 +1,18 @@
 """Chat over HTTP: what a client sees of rooms, messages and replies."""
 
+from dataclasses import replace
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from tests.fakes.chat_api import ChatApi
 
+from adapters.memory.embedded import chat
 from adapters.memory.model import ScriptedModel
-from gemini_core.model.chat import Usage
+from gemini_core.errors import Failure, NotFound, Unavailable
+from gemini_core.model.chat import Message, Usage
 from gemini_core.model.replies import Piece
+from gemini_core.ports.chat import MessageRepo
 
 JSON = {"Content-Type": "application/json"}
 ANN, BOB = uuid4(), uuid4()
@@ -131,6 +136,31 @@ def test_one_user_follows_so_many_replies_at_a_time_that_others_have_room() -> N
     assert b"event: done" in b"".join(followed.pop())
     for path in (f"{message}stream/", f"{message}?wait=1", f"{message}stream/"):
         assert api.call(ANN, "GET", path).status_code == 200
+
+
+class Gone:
+    """Messages of which there is nothing to be read any more."""
+
+    def __init__(self, messages: MessageRepo, why: Failure) -> None:
+        self._messages = messages
+        self._why = why
+
+    def show(self, *_: Any) -> Message:
+        raise self._why
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._messages, name)
+
+
+@pytest.mark.parametrize("why", [Unavailable("The database is away."), NotFound("The room is gone.")])
+def test_a_message_that_is_accepted_but_cannot_be_followed_is_told_as_accepted(why: Failure) -> None:
+    core = chat(ScriptedModel(["Tea."]))
+    follow = core.follow_reply
+    api = ChatApi.on(replace(core, follow_reply=replace(follow, messages=Gone(follow.messages, why))))
+    path = f"{api.room(ANN)}message/"
+    sent = api.call(ANN, "POST", path, json={"content": "hello"}, headers={"Accept": "text/event-stream"})
+    assert (sent.status_code, sent.headers["content-type"]) == (202, "application/json")
+    assert sent.json["message"]["content"] == "hello"
 
 
 def test_what_cannot_be_gone_on_from_is_told_apart(api: ChatApi) -> None:

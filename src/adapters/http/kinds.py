@@ -48,7 +48,8 @@ KINDS: Final[Mapping[str, Kind]] = {
     "unavailable": Kind(
         503,
         "Unavailable for the moment",
-        "Something that this call needs is away. Nothing was done; ask again after `Retry-After` seconds.",
+        "Something that this call needs is away. Nothing was done, or that is not known: ask again after `Retry-After` "
+        "seconds, with the same `Idempotency-Key` where the call takes one.",
     ),
     # Finer words of the verbs.
     "idempotency-key-reused": Kind(

@@ -94,9 +94,17 @@ class CeleryQueue:
             try:
                 self._app.send_task(WAKE, args=[batch], retry=False, ignore_result=True)
             except Exception as error:  # noqa: BLE001 - every transport has its own; a lost nudge is made good by the sweep
-                log.warning("nudges lost", extra={"jobs": len(batch), "why": type(error).__name__})
+                lost = len(batch) + self._forget()
+                log.warning("nudges lost", extra={"jobs": lost, "why": type(error).__name__})
             if len(batch) < BATCH:
                 sleep(GATHER)
+
+    def _forget(self) -> int:
+        """How many came meanwhile. A broker that lets us wait for long would be told of jobs that are done by then."""
+        waiting = self._waiting.qsize()
+        for _ in range(waiting):
+            self._waiting.get()
+        return waiting
 
 
 def on_wake(app: Celery, start: Callable[[Iterable[str]], None]) -> None:

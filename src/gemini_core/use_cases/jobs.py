@@ -156,7 +156,8 @@ class Bulkhead:
     def work(self, lease: Lease, stop: Stop) -> Sequence[JobId]:
         """As the handler does, on a seat."""
         if not self.seats.acquire(blocking=False):
-            rest = min(self.longest, 2.0**lease.attempt) * (0.5 + random() / 2)  # noqa: S311 - jitter, not a secret
+            pause = min(self.longest, 2.0 ** min(lease.attempt, 30))  # A job may come thousands of times in an outage.
+            rest = pause * (0.5 + random() / 2)  # noqa: S311 - jitter, not a secret
             self.jobs.put_back(lease, after=timedelta(seconds=rest), failed=False)
             return ()
         try:

@@ -11,7 +11,7 @@ from adapters.http.chat.answers import message_answer, tell_sent
 from adapters.http.events import Event
 from adapters.http.shares import Shares
 from gemini_core.core.chat import ChatVerbs
-from gemini_core.errors import NotFound, RateLimited
+from gemini_core.errors import NotFound, RateLimited, Unavailable
 from gemini_core.model.accounts.people import Caller
 from gemini_core.model.chat import Sent
 from gemini_core.model.ids import ChatroomId, MessageId
@@ -30,7 +30,9 @@ class Streams:
         """An accepted message; with its reply's events at once, where the client asked for them."""
         tell_sent(resp, sent)
         if events.wanted(req):
-            with suppress(RateLimited):  # Accepted it is; whoever follows too many replies already reads it later.
+            # Accepted it is. Whoever cannot follow it now reads it later: they follow too many replies already, or the
+            # store has gone away since, or the room.
+            with suppress(RateLimited, Unavailable, NotFound):
                 self.send(req, resp, caller, sent.reply.chatroom_id, sent.reply.id)
 
     def send(

@@ -39,6 +39,7 @@ class Attachments:
     def kept(self, author: UserId, room: ChatroomId, files: Sequence[File], now: datetime) -> Iterator["Kept"]:
         """The files are kept from here on; if nothing is sent with them, they go again.
 
+        Where the store went away while it sent, nobody knows whether it did: then they stay until their room goes.
         Raises `Forbidden` (`attachments-not-in-plan`), `Invalid`, `Unavailable`.
         """
         if files:
@@ -47,7 +48,11 @@ class Attachments:
         try:
             for attachment, file in zip(kept.attachments, files, strict=True):
                 self.store.put(author, room, attachment.id, file.data)
-            yield kept
+            try:
+                yield kept
+            except Unavailable:
+                kept.sent = True
+                raise
         finally:
             if not kept.sent:
                 for attachment in kept.attachments:
