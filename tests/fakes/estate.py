@@ -18,7 +18,7 @@ from tests.fakes.program import COMMAND, environ
 from adapters.local.processes import free_port, until
 from adapters.local.programs import answers
 from adapters.local.stripe_sandbox.server import Sandbox
-from adapters.local.stripe_sandbox.shelf import PRO_PRICE
+from adapters.local.stripe_sandbox.shelf import PRO_PRICE, Thing
 
 T = TypeVar("T")
 SECRET = "whsec_of_the_test"
@@ -85,6 +85,15 @@ class Estate:
         jobs = "SELECT count(*) FROM jobs WHERE kind IN ('billing_sync', 'billing_event')"
         return self.rows(waiting) + self.rows(jobs)
 
+    def quiet(self) -> None:
+        """Everything that Stripe sent has been taken, and every look it led to has been written."""
+        eventually(self._under_way, (0).__eq__)
+
+    def at_stripe(self, kind: str, **where: Any) -> list[Thing]:
+        """Things of this kind, with these fields, newest first."""
+        with self.sandbox.shelf.lock:
+            return list(self.sandbox.shelf.all(kind, **where))
+
     def healthy(self) -> bool:
         """Every API process answers."""
         return all(answers("127.0.0.1", urlsplit(api).port or 0, "/healthz/") for api in self.apis)
@@ -118,7 +127,11 @@ class Estate:
         """What is unfinished; a job that rests because Stripe was away rests no longer."""
         with psycopg.connect(self.environ["DATABASE_URL"]) as connection:
             connection.execute("UPDATE jobs SET due_at = now() WHERE kind IN ('billing_sync', 'billing_event')")
-        return self.unfinished() + self.sandbox.deliveries.waiting()
+        return self._under_way()
+
+    def _under_way(self) -> int:
+        """What is unfinished is looked for before and after: an event may have arrived between two looks."""
+        return self.unfinished() + self.sandbox.deliveries.waiting() + self.unfinished()
 
     def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """`gemini-backend`, to its end."""
@@ -133,7 +146,7 @@ class Estate:
         return done.stdout
 
 
-def eventually(look: Callable[[], T], wanted: Callable[[T], bool], *, within: float = 15.0) -> T:
+def eventually(look: Callable[[], T], wanted: Callable[[T], bool], *, within: float = 45.0) -> T:
     """What is seen as soon as it is as wanted; fails with what was seen last."""
     end = monotonic() + within
     while not wanted(seen := look()):

@@ -56,9 +56,9 @@ def test_from_basic_to_pro_and_back(shop: Estate) -> None:
 
     portal = shop.call("POST", "/subscription/portal/", user)
     assert portal.status_code == 201
-    (shown,) = shop.sandbox.shelf.all("billing_portal.session", url=portal.json()["portal_url"])
+    (shown,) = shop.at_stripe("billing_portal.session", url=portal.json()["portal_url"])
     assert shown["return_url"] == f"{shop.apis[0]}/payment/return/"
-    record = next(iter(shop.sandbox.shelf.all("subscription")))
+    record = shop.at_stripe("subscription")[0]
     BUYER.press(portal.json()["portal_url"], "pay", subscription=record["id"])
     waits_for(shop, user, status="active", cancel_at_period_end=False)
     BUYER.press(portal.json()["portal_url"], "cancel", subscription=record["id"])
@@ -89,7 +89,7 @@ def test_a_deleted_account_pays_no_more(shop: Estate) -> None:
     BUYER.press(shop.checkout(user), "pay")
     waits_for(shop, user, plan="pro")
     assert shop.call("DELETE", "/user/me/", user).status_code == 202
-    record = next(iter(shop.sandbox.shelf.all("subscription")))
+    record = shop.at_stripe("subscription")[0]
     eventually(lambda: record["status"], "canceled".__eq__)
 
 
@@ -97,10 +97,10 @@ def test_the_open_page_of_a_deleted_account_takes_no_money(shop: Estate) -> None
     user = shop.sign_in()
     page = shop.checkout(user)
     assert shop.call("DELETE", "/user/me/", user).status_code == 202
-    session = next(iter(shop.sandbox.shelf.all("checkout.session")))
+    session = shop.at_stripe("checkout.session")[0]
     eventually(lambda: session["status"], "expired".__eq__)
     assert BUYER.press(page, "pay")[0] == 410
-    assert list(shop.sandbox.shelf.all("subscription")) == []
+    assert shop.at_stripe("subscription") == []
 
 
 def test_a_payment_for_an_account_that_is_gone_is_ended_and_flagged(shop: Estate) -> None:
@@ -108,7 +108,7 @@ def test_a_payment_for_an_account_that_is_gone_is_ended_and_flagged(shop: Estate
     shop.checkout(user)
     user_id = shop.call("GET", "/user/me/", user).json()["id"]
     shop.call("DELETE", "/user/me/", user)
-    session = next(iter(shop.sandbox.shelf.all("checkout.session")))
+    session = shop.at_stripe("checkout.session")[0]
     eventually(lambda: session["status"], "expired".__eq__)
     with shop.sandbox.shelf.lock:  # somebody pressed "pay" in the very moment before
         paid = shop.sandbox.shop.subscribe(session["customer"], session["sandbox_price"])
