@@ -24,6 +24,13 @@ class Pause:
 
 
 @dataclass(frozen=True)
+class Until:
+    """Says nothing more before this has happened."""
+
+    event: threading.Event
+
+
+@dataclass(frozen=True)
 class Hang:
     """Says nothing more, until the client hangs up."""
 
@@ -41,7 +48,7 @@ class BreakOff:
     """Resets the connection."""
 
 
-Step = Send | Pause | Hang | Drip | BreakOff
+Step = Send | Pause | Until | Hang | Drip | BreakOff
 
 
 @dataclass(frozen=True)

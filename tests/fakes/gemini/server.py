@@ -27,6 +27,7 @@ from tests.fakes.gemini.scenes import (
     Scene,
     Send,
     Step,
+    Until,
     echo,
 )
 
@@ -102,7 +103,7 @@ class FakeGemini:
         with self._changed:
             self._plays.extend(plays)
 
-    def wait(self, until: Callable[[list[Record]], bool], *, seconds: float = 5.0) -> list[Record]:
+    def wait(self, until: Callable[[list[Record]], bool], *, seconds: float = 30.0) -> list[Record]:
         """The records as soon as `until` holds of them."""
         with self._changed:
             found = self._changed.wait_for(lambda: until(list(self._records.values())), seconds)
@@ -252,6 +253,9 @@ class _Handler(BaseHTTPRequestHandler):
                     self.server.fake.tell(number, usage)
             case Pause(seconds):
                 self._wait(seconds)
+            case Until(event):
+                while not event.is_set():
+                    self._wait(0.01)
             case Hang():
                 self._wait(None)
             case Drip(data, every):
