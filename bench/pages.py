@@ -23,8 +23,8 @@ LIMIT = 20
 FILL = """
     INSERT INTO users (id, mobile_number, created_at) VALUES ('{reader}', '+1', now());
     INSERT INTO chatrooms
-        (id, user_id, title, titled_by_user, system_instruction, model, created_at, updated_at)
-        SELECT lpad(to_hex(n), 32, '0')::uuid, '{reader}', 'Room ' || n, true, '', 'gemini',
+        (id, user_id, title, system_instruction, model, created_at, updated_at)
+        SELECT lpad(to_hex(n), 32, '0')::uuid, '{reader}', 'Room ' || n, '', 'gemini',
             timestamptz '{beginning}', timestamptz '{beginning}' + n * interval '1 s'
         FROM generate_series(1, {size}) n;
     INSERT INTO messages (chatroom_id, id, user_id, role, status, content, created_at)

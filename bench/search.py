@@ -24,9 +24,9 @@ FILL = f"""
     INSERT INTO users (id, mobile_number, created_at)
         SELECT lpad(to_hex(n), 32, '0')::uuid, '+1' || n, now() FROM generate_series(1, %(users)s) n;
     INSERT INTO chatrooms
-        (id, user_id, title, titled_by_user, system_instruction, model, created_at, updated_at)
+        (id, user_id, title, system_instruction, model, created_at, updated_at)
         SELECT lpad(to_hex(n), 32, '0')::uuid, lpad(to_hex(1 + n %% %(users)s), 32, '0')::uuid,
-            'Room ' || n, true, '', 'gemini', now(), now() + n * interval '1 s'
+            'Room ' || n, '', 'gemini', now(), now() + n * interval '1 s'
         FROM generate_series(1, %(users)s * 10) n;
     INSERT INTO messages (chatroom_id, id, user_id, role, status, content, created_at)
         SELECT lpad(to_hex(1 + n %% (%(users)s * 10)), 32, '0')::uuid, lpad(to_hex(n), 32, '0')::uuid,

@@ -28,10 +28,10 @@ POPULATION = f"""
         SELECT ('{USER_ID}' || lpad(to_hex(n), 12, '0'))::uuid, '+1' || n, 'pro', now()
         FROM generate_series(1, {USERS}) n;
     INSERT INTO chatrooms
-        (id, user_id, title, titled_by_user, system_instruction, model, created_at, updated_at)
+        (id, user_id, title, system_instruction, model, created_at, updated_at)
         SELECT ('{ROOM_ID}' || lpad(to_hex(n), 12, '0'))::uuid,
             ('{USER_ID}' || lpad(to_hex((n - 1) / {ROOMS_EACH} + 1), 12, '0'))::uuid,
-            'Room ' || n, true, '', 'gemini-3.8-flash', now(), now()
+            'Room ' || n, '', 'gemini-3.8-flash', now(), now()
         FROM generate_series(1, {ROOMS}) n;
     INSERT INTO daily_usage (user_id, day, used)
         SELECT id, day, 0 FROM users, generate_series(current_date, current_date + 1, interval '1 day') day;

@@ -45,6 +45,17 @@ def test_both_sides_are_found_by_their_words_best_first_with_the_room_and_a_snip
     assert best.snippet[start : start + length] == "Matcha"
 
 
+def test_what_is_highlighted_is_in_the_snippet_however_long_it_is(world: ChatWorld) -> None:
+    author = world.user()
+    answered(world, author, world.room(author), f"İİİ {'so ' * 30} {'long' * 45}", "Indeed")
+    for query in ("long" * 45, "LONG" * 44):  # the latter is a part of a word, and found by its look
+        for hit in hits(world, author, query):
+            ((start, length),) = hit.highlights
+            assert 0 < length <= len(query)
+            assert hit.snippet[start : start + length] == ("long" * 45)[:length]
+    assert hits(world, author, "long" * 45)
+
+
 @pytest.mark.parametrize(
     ("query", "count"),
     [

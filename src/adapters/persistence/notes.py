@@ -23,7 +23,7 @@ FIRST_EXCHANGE = text(
     ORDER BY reply.id LIMIT 1
     """
 )
-SET_TITLE = text("UPDATE chatrooms SET title = :title WHERE id = :room AND title = '' AND NOT titled_by_user")
+SET_TITLE = text("UPDATE chatrooms SET title = :title WHERE id = :room AND title = ''")
 LAST_SUMMARY = text("SELECT upto, content FROM summaries WHERE chatroom_id = :room ORDER BY upto DESC LIMIT 1")
 STRETCH = stretch_of(
     messages.c.chatroom_id == bindparam("room"),

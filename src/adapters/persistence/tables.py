@@ -193,7 +193,6 @@ chatrooms = Table(
     Column("id", Uuid, primary_key=True),
     Column("user_id", Uuid, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
     Column("title", Text, nullable=False),
-    Column("titled_by_user", Boolean, nullable=False),
     Column("system_instruction", Text, nullable=False),
     Column("model", Text, nullable=False),
     Column("created_at", Instant, nullable=False),

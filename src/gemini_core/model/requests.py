@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
@@ -10,7 +9,6 @@ from typing import Any, Generic, TypeVar
 from gemini_core.errors import FieldError, Invalid, NotFound
 
 T = TypeVar("T")
-U = TypeVar("U")
 
 MAX_KEY_LENGTH = 255
 # How long the first answer is kept for a key.
@@ -26,10 +24,6 @@ class Page(Generic[T]):
 
     items: tuple[T, ...]
     next: tuple[str, ...] | None = None
-
-    def map(self, make: Callable[[T], U]) -> "Page[U]":
-        """The same page with every item changed by `make`."""
-        return Page(tuple(make(item) for item in self.items), self.next)
 
 
 @dataclass(frozen=True, slots=True)

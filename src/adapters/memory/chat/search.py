@@ -56,7 +56,8 @@ def _rank(message: Message, wanted: list[list[str]]) -> float:
 
 
 def _hit(message: Message, title: str, word: str) -> Hit:
-    place = max(message.content.lower().find(word), 0)
-    start = max(place - AROUND, 0)
-    snippet = message.content[start : place + AROUND]
-    return Hit(message=message, room_title=title, snippet=snippet, highlights=((place - start, len(word)),))
+    found = re.search(re.escape(word), message.content, re.IGNORECASE)
+    first, end = found.span() if found else (0, 0)
+    start = max(first - AROUND, 0)
+    snippet = message.content[start : end + AROUND]
+    return Hit(message=message, room_title=title, snippet=snippet, highlights=((first - start, end - first),))

@@ -12,10 +12,12 @@ from adapters.persistence.chat.rows import IDS, MESSAGE, attachments_of, files_o
 from adapters.persistence.chat.sending import id_tails
 from adapters.persistence.chat.stopping import stop_replies
 from adapters.persistence.engine import transaction
+from adapters.persistence.jobs import insert_job
 from adapters.persistence.once import first_outcome, take_key
 from adapters.persistence.tables import PLAN
 from gemini_core.model.chat import Message, Role, Sent, day_used_up, no_message, no_room, under_way
-from gemini_core.model.ids import ChatroomId, MessageId, UserId, unix_ms
+from gemini_core.model.ids import ChatroomId, JobId, MessageId, UserId, unix_ms
+from gemini_core.model.jobs import NewJob
 from gemini_core.model.replies import REPLY_JOB
 from gemini_core.model.requests import Once, key_reused
 
@@ -24,7 +26,8 @@ LOCK_ROOM = text(
     SELECT greatest(:now_ms, r.last_message_ms + 1) AS ms,
         coalesce((:limits ->> {PLAN})::int, (:limits ->> 'basic')::int) AS allowed,
         coalesce((SELECT used FROM daily_usage WHERE user_id = :author AND day = :day), 0) AS used
-    FROM chatrooms r JOIN users u ON u.id = r.user_id WHERE r.id = :room AND r.user_id = :author
+    FROM chatrooms r JOIN users u ON u.id = r.user_id
+    WHERE r.id = :room AND r.user_id = :author AND u.status <> 'erasing'
     FOR NO KEY UPDATE OF r
     """  # noqa: S608 - a constant
 ).bindparams(bindparam("limits", type_=JSONB))
@@ -54,11 +57,6 @@ STORE = text(
     VALUES (:room, :id, :author, :role, :status, :content, :now, :completed_at, :files, :reply_to, :unit_day)
     """
 ).bindparams(bindparam("files", type_=JSONB(none_as_null=True)))
-PROMISE = text(
-    """
-    INSERT INTO jobs (id, kind, args, lane, request_id, due_at) VALUES (:id, :kind, '{}', :room, :request_id, now())
-    """
-).bindparams(kind=REPLY_JOB)
 TOUCH = text(
     """
     UPDATE chatrooms SET last_message_ms = :ms, message_count = message_count + :more, updated_at = :now
@@ -159,7 +157,7 @@ class _Redo:
     def promise(self, id: UUID, said: Message, request_id: str) -> Message:
         reply = said.promised(MessageId(id), at=self.now)
         self._store(reply)
-        self.connection.execute(PROMISE, {"id": id, "room": self.room, "request_id": request_id})
+        insert_job(self.connection, NewJob(id=JobId(id), kind=REPLY_JOB, lane=self.room, request_id=request_id))
         return reply
 
     def _store(self, message: Message) -> None:

@@ -19,11 +19,13 @@ from gemini_core.model.requests import Once, Page, no_user
 
 # First of all, so that whoever erases the owner is not in the way of what follows; and a statement of its own, so that
 # the count sees what was stored while this waited for the lock.
-LOCK_OWNER = text(f"SELECT {PLAN} AS plan FROM users u WHERE u.id = :user_id FOR NO KEY UPDATE")  # noqa: S608
+LOCK_OWNER = text(
+    f"SELECT {PLAN} AS plan FROM users u WHERE u.id = :user_id AND u.status <> 'erasing' FOR NO KEY UPDATE"  # noqa: S608
+)
 CREATE_ROOM = text(
     """
-    INSERT INTO chatrooms (id, user_id, title, titled_by_user, system_instruction, model, created_at, updated_at)
-    SELECT :id, :user_id, :title, :titled_by_user, :system_instruction, :model, :now, :now
+    INSERT INTO chatrooms (id, user_id, title, system_instruction, model, created_at, updated_at)
+    SELECT :id, :user_id, :title, :system_instruction, :model, :now, :now
     WHERE (SELECT count(*) FROM chatrooms WHERE user_id = :user_id) < :allowed
     RETURNING id
     """
@@ -86,7 +88,6 @@ class SqlRooms:
             "id": room.id,
             "user_id": room.user_id,
             "title": room.title,
-            "titled_by_user": bool(room.title),
             "system_instruction": room.system_instruction,
             "model": room.model,
             "now": room.created_at,
@@ -119,8 +120,6 @@ class SqlRooms:
 
     def change(self, owner: UserId, room: ChatroomId, change: RoomChange, *, now: datetime) -> Chatroom:
         named = {name: value for name in change.__slots__ if (value := getattr(change, name)) is not None}
-        if "title" in named:
-            named["titled_by_user"] = bool(named["title"])
         query = (
             update(chatrooms)
             .where(chatrooms.c.id == room, chatrooms.c.user_id == owner)

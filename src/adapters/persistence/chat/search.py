@@ -115,7 +115,9 @@ def _marked(snippet: str) -> tuple[str, tuple[tuple[int, int], ...]]:
 
 def _around(content: str, query: str) -> tuple[str, tuple[tuple[int, int], ...]]:
     """The text around the query, or else its beginning."""
-    place = content.lower().find(query.lower())
-    start = max(place - SNIPPET_CHARACTERS // 4, 0)
-    found = ((place - start, len(query)),) if place >= 0 else ()
-    return content[start : start + SNIPPET_CHARACTERS], found
+    found = re.search(re.escape(query), content, re.IGNORECASE)
+    if found is None:
+        return content[:SNIPPET_CHARACTERS], ()
+    start = max(found.start() - SNIPPET_CHARACTERS // 4, 0)
+    snippet, place = content[start : start + SNIPPET_CHARACTERS], found.start() - start
+    return snippet, ((place, min(len(found.group()), len(snippet) - place)),)

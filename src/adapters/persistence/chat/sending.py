@@ -49,7 +49,8 @@ SEND_SQL = """
         SELECT asked.*, held.* FROM asked CROSS JOIN LATERAL (
             SELECT greatest(now_ms, r.last_message_ms + 1) AS ms,
                 coalesce((limits ->> {plan})::int, (limits ->> 'basic')::int) AS allowed
-            FROM chatrooms r JOIN users u ON u.id = r.user_id WHERE r.id = asked.room AND r.user_id = asked.author
+            FROM chatrooms r JOIN users u ON u.id = r.user_id
+            WHERE r.id = asked.room AND r.user_id = asked.author AND u.status <> 'erasing'
             FOR NO KEY UPDATE OF r {or_not}
         ) held
     ), unit AS (

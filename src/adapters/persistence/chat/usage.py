@@ -19,7 +19,8 @@ from gemini_core.model.requests import no_user
 DAY_USAGE = text(
     f"""
     SELECT {PLAN} AS plan, coalesce(d.used, 0) AS used
-    FROM users u LEFT JOIN daily_usage d ON d.user_id = u.id AND d.day = :day WHERE u.id = :user_id
+    FROM users u LEFT JOIN daily_usage d ON d.user_id = u.id AND d.day = :day
+    WHERE u.id = :user_id AND u.status <> 'erasing'
     """  # noqa: S608
 )
 # Also where the plan allows nothing, and so nothing was ever counted.

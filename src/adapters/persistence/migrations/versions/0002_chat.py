@@ -38,7 +38,6 @@ def upgrade() -> None:
         sa.Column("id", sa.Uuid, nullable=False),
         sa.Column("user_id", sa.Uuid, nullable=False),
         sa.Column("title", sa.Text, nullable=False),
-        sa.Column("titled_by_user", sa.Boolean, nullable=False),
         sa.Column("system_instruction", sa.Text, nullable=False),
         sa.Column("model", sa.Text, nullable=False),
         sa.Column("created_at", INSTANT, nullable=False),
@@ -150,8 +149,3 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name="idempotency_keys_user_id_fkey", ondelete="CASCADE"),
     )
     op.create_index("idempotency_keys_created_at_idx", "idempotency_keys", ["created_at"])
-
-
-def downgrade() -> None:
-    for table in ("idempotency_keys", "model_calls", "daily_usage", "summaries", "messages", "chatrooms", "jobs"):
-        op.drop_table(table)
