@@ -35,7 +35,7 @@ def jobs() -> None:
 def list_jobs(
     backend: Backend, state: str | None, kind: str | None, limit: int, after: UUID | None, as_json: bool
 ) -> None:
-    """Jobs, oldest first."""
+    """Jobs, mostly oldest first (those that recur stand anywhere)."""
     page = backend.core.job_admin.list_jobs(
         state=JobState(state) if state else None, kind=kind, limit=limit, after=(str(after),) if after else None
     )

@@ -80,7 +80,10 @@ class JobAdmin(Protocol):
     def list_jobs(
         self, *, state: JobState | None, kind: str | None, limit: int, after: tuple[str, ...] | None
     ) -> Page[JobRecord]:
-        """Jobs, oldest first. `after`: `Page.next` of the page before."""
+        """Jobs in the order of their ids: oldest first, but for those whose id follows from what they are about.
+
+        `after`: `Page.next` of the page before.
+        """
         ...
 
     def show(self, job_id: JobId) -> JobRecord:
