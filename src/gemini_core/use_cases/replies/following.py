@@ -30,8 +30,8 @@ class FollowReply:
         """Events up to the last one; None about every `patience` seconds in which nothing happened.
 
         `after`: the position of the last event seen; one that this reply never had starts anew with a reset. Raises
-        `NotFound` at once (also for a message that is no reply), `Unavailable` while the store is away: at once, and later
-        where only the store can tell how the reply goes on.
+        `NotFound` at once (also for a message that is no reply); `Unavailable` at once while the store is away, and
+        later where only the store can tell how the reply goes on.
         """
         message = self.messages.show(reader, room, reply)
         if message.role is not Role.MODEL:
