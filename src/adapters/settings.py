@@ -18,12 +18,11 @@ from urllib.parse import quote, urlsplit
 from dotenv.parser import parse_stream
 
 from adapters import values
+from adapters.stripe.keys import goes_astray
 from adapters.values import listed, one_of, regions, seconds, text, url, web_url, whole
 from gemini_core.errors import Invalid
 from gemini_core.model.billing.plans import Plans
 
-LIVE_KEYS = ("sk_live_", "rk_live_")
-STRIPE = "https://api.stripe.com"
 # Words by which production asks for a stand-in that it refuses otherwise; elsewhere they say what is the default.
 STAND_INS = {
     "database_url": "embedded",
@@ -259,7 +258,7 @@ def _refuse_contradictions(given: dict[str, Any]) -> None:
     for key, base in (("gemini_api_key", "gemini_base_url"), ("stripe_secret_key", "stripe_base_url")):
         if base in given and given.get(key) in (None, STAND_INS[key]):
             raise SettingsError(f"{base.upper()} is set, but {key.upper()} is not.")
-    if str(given.get("stripe_secret_key")).startswith(LIVE_KEYS) and given.get("stripe_base_url", STRIPE) != STRIPE:
+    if "stripe_base_url" in given and goes_astray(given["stripe_secret_key"], given["stripe_base_url"]):
         raise SettingsError("STRIPE_BASE_URL is not Stripe's, and STRIPE_SECRET_KEY is a live key: it stays here.")
     _refuse_half_a_bucket(given)
     _refuse_disproportion(_defaults() | given)

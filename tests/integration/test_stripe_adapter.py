@@ -15,7 +15,8 @@ from tests.fakes.buyer import Buyer
 
 from adapters.local.stripe_sandbox.server import Sandbox
 from adapters.local.stripe_sandbox.shelf import PRO_PRICE
-from adapters.stripe.gateway import API, StripeGateway
+from adapters.stripe.gateway import StripeGateway
+from adapters.stripe.keys import API
 from adapters.stripe.transport import CONNECTIONS, proxy_for
 from gemini_core.errors import NotFound, Unavailable
 from gemini_core.model.billing.checkouts import Checkout, CheckoutId, Customer, Offer, SessionState

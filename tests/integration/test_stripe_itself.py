@@ -18,7 +18,8 @@ import stripe
 from tests.fakes.estate import eventually
 
 from adapters.local.stripe_sandbox.server import Sandbox
-from adapters.stripe.gateway import API, API_VERSION, StripeGateway
+from adapters.stripe.gateway import API_VERSION, StripeGateway
+from adapters.stripe.keys import API
 from gemini_core.model.billing.checkouts import Checkout, CheckoutId, Customer, Offer, SessionState
 from gemini_core.model.billing.events import Subject
 from gemini_core.model.billing.subscriptions import Cancellation, Subscription, Terms, plan_for

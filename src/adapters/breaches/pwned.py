@@ -15,7 +15,7 @@ PREFIX = 5
 class PwnedPasswords:
     """`BreachedPasswords`: five characters of the SHA-1 are sent, hundreds of endings come back (HIBP's range API)."""
 
-    def __init__(self, url: str = "https://api.pwnedpasswords.com") -> None:
+    def __init__(self, url: str) -> None:
         self._url = url.rstrip("/")
         self._http = httpx2.Client(timeout=PATIENCE, trust_env=False, headers={"Add-Padding": "true"})
 

@@ -53,14 +53,15 @@ class Edge:
     stopping: threading.Event = field(default_factory=threading.Event)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
 
-    @property
-    def bodies(self) -> Shares:
-        """How many bodies a network may let us wait for. A crowd that sends at once needs about half of the threads."""
+    def new_body_shares(self) -> Shares:
+        """How many bodies a network may let us wait for, counted from 0.
+
+        A crowd that sends at once needs about half of the threads.
+        """
         return Shares(self.threads - self.threads // 4)
 
-    @property
-    def followed(self) -> Shares:
-        """How many replies a user may follow or wait for: as many as there are, but for a few for everybody else."""
+    def new_reply_shares(self) -> Shares:
+        """How many replies a user may follow or wait for, counted from 0: all threads but a few for everybody else."""
         return Shares(self.threads - max(1, self.threads // 64))
 
 
@@ -96,7 +97,7 @@ def _accounts(core: Core) -> Topic:
 def chat(core: ChatVerbs, edge: Edge) -> Topic:
     """Chat alone, where users are known from elsewhere."""
     cursors = Cursors(*edge.cursor_keys)
-    followed = edge.followed
+    followed = edge.new_reply_shares()
     streams = Streams(core, edge.stopping, followed)
     message = OneMessage(core, streams, followed)
     return Topic(
@@ -167,7 +168,7 @@ def with_operations(topics: tuple[Topic, ...], edge: Edge) -> tuple[Topic, ...]:
 def assemble(topics: tuple[Topic, ...], edge: Edge) -> "falcon.App[falcon.Request, falcon.Response]":
     """A WSGI application that answers these topics' routes, and the operations, by the house's conventions."""
     app = falcon.App(router=Router())
-    app.add_middleware(Requests(edge.trusted_proxies, edge.bodies, edge.registry))
+    app.add_middleware(Requests(edge.trusted_proxies, edge.new_body_shares(), edge.registry))
     app.add_middleware(StandardHeaders())
     if edge.cors_origins:
         app.add_middleware(Cors(edge.cors_origins))

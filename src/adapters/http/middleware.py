@@ -77,9 +77,8 @@ class Cors(falcon.CORSMiddleware[Any, Any]):
     """Lets pages of the given origins call the API. Tokens go in a header, so no cookies are ever allowed along."""
 
     def __init__(self, origins: tuple[str, ...]) -> None:
-        super().__init__("*" if "*" in origins else origins, expose_headers=EXPOSED_HEADERS)
+        super().__init__(origins, expose_headers=EXPOSED_HEADERS)
 
     def process_response(self, req: Any, resp: Any, resource: object, req_succeeded: bool) -> None:
         super().process_response(req, resp, resource, req_succeeded)
-        if self.allow_origins != "*":
-            resp.append_header("Vary", "Origin")
+        resp.append_header("Vary", "Origin")

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import stripe
 import structlog
@@ -13,6 +12,7 @@ import structlog
 from adapters.stripe.calls import Attempts, is_missing
 from adapters.stripe.checkouts import Checkouts
 from adapters.stripe.fitness import examine
+from adapters.stripe.keys import goes_astray, is_live
 from adapters.stripe.subscriptions import Subscriptions
 from adapters.stripe.transport import BUDGET, Deadline, Transport
 from adapters.stripe.webhooks import KINDS, UNREADABLE, Webhooks, hint_of
@@ -23,10 +23,8 @@ from gemini_core.model.billing.subscriptions import Cancellation, Subscription
 T = TypeVar("T")
 log = structlog.get_logger()
 
-API = "https://api.stripe.com"
 # What is read below is of this version's shape, whatever the account's default is.
 API_VERSION = "2026-10-28.endive"
-LIVE_KEYS = ("sk_live_", "rk_live_")
 
 
 class StripeGateway:
@@ -37,11 +35,9 @@ class StripeGateway:
     Raises `ValueError` for a live key that would go to an address that is not Stripe's.
     """
 
-    def __init__(
-        self, key: str, *, base_url: str = API, webhook_secrets: Sequence[str] = (), budget: float = BUDGET
-    ) -> None:
-        self._live = key.startswith(LIVE_KEYS)
-        if self._live and urlsplit(base_url)[:2] != urlsplit(API)[:2]:
+    def __init__(self, key: str, *, base_url: str, webhook_secrets: Sequence[str] = (), budget: float = BUDGET) -> None:
+        self._live = is_live(key)
+        if goes_astray(key, base_url):
             raise ValueError("A live key goes to Stripe's own address only.")
         # Below this the package logs whole requests and answers.
         logging.getLogger("stripe").setLevel(logging.WARNING)

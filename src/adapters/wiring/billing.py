@@ -10,7 +10,8 @@ from adapters.persistence.billing.records import SqlBillingRecords
 from adapters.persistence.billing.subscriptions import SqlSubscriptions
 from adapters.persistence.engine import Engine
 from adapters.settings import Settings
-from adapters.stripe.gateway import API, StripeGateway
+from adapters.stripe.gateway import StripeGateway
+from adapters.stripe.keys import API
 from gemini_core.core import BillingPorts
 from gemini_core.model.billing.checkouts import Offer
 from gemini_core.model.billing.subscriptions import Terms
