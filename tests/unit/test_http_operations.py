@@ -63,13 +63,13 @@ def test_a_probe_that_hangs_is_down_and_is_not_asked_twice_meanwhile() -> None:
         asked.append(1)
         release.wait()
 
-    readyz = Readyz({"database": Probe(hang), "redis": Probe(lambda: None)}, seconds=0.05)
+    readyz = Readyz({"database": Probe(hang), "redis": Probe(lambda: None)}, seconds=0.2)
     client = TestClient(assemble((Topic("Test", (Route("/impatient/", readyz),)),), house.edge()))
-    for _ in range(3):
+    for _ in range(2):
         answer = client.simulate_get("/impatient/")
         assert answer.status_code == 503
         assert answer.json["checks"]["redis"]["state"] == "up"
-        assert answer.json["checks"]["database"]["time_ms"] >= 50
+        assert answer.json["checks"]["database"]["time_ms"] >= 200
     assert asked == [1]
     release.set()
 
