@@ -52,6 +52,7 @@ class ChatWorld:
     jobs: SqlJobs | MemoryJobs
     add_user: Callable[[str], UserId]
     change_plan: Callable[[UserId, str], object]
+    close: Callable[[UserId], object]
 
     def user(self, plan: str = "basic") -> UserId:
         """A new user."""
@@ -105,6 +106,7 @@ def memory_world() -> ChatWorld:
         jobs,
         add_user,
         plans.__setitem__,
+        plans.pop,
     )
 
 
@@ -124,6 +126,10 @@ def postgres_world(engine: Engine) -> ChatWorld:
         with engine.connect() as connection:
             connection.execute(update(users).where(users.c.id == user).values(plan=plan))
 
+    def close(user: UserId) -> None:
+        with engine.connect() as connection:
+            connection.execute(update(users).where(users.c.id == user).values(status="erasing"))
+
     return ChatWorld(
         SqlRooms(engine),
         SqlMessages(engine),
@@ -134,4 +140,5 @@ def postgres_world(engine: Engine) -> ChatWorld:
         SqlJobs(engine),
         add_user,
         change_plan,
+        close,
     )

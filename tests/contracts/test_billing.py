@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy.exc import IntegrityError
 from tests.contracts.billing_worlds import NOW, PRICE, TERMS, BillingWorld, memory_world, postgres_world
-from tests.crowd import at_once
+from tests.crowd import at_once, tried_at_once
 
 from gemini_core.errors import Conflict, Failure, Invalid, NotFound
 from gemini_core.model.billing.checkouts import ANSWER_LIFE, AlreadySubscribed
@@ -553,6 +553,35 @@ def test_a_customer_is_linked_to_one_user_only(world: BillingWorld) -> None:
         world.records.link(UserId(uuid7(NOW)), "cus_third", operator="op", now=NOW)
     assert world.records.owner("cus_found") == other
     assert world.records.owner("cus_never") is None
+
+
+def test_a_closed_account_is_nobodys_customer_and_becomes_none(world: BillingWorld) -> None:
+    user, stranger = world.customer()[0], world.user()
+    for closed in (user, stranger):
+        world.close(closed)
+        with pytest.raises(NotFound):
+            world.checkouts.customer(closed)
+        with pytest.raises(NotFound):
+            world.records.link(closed, "cus_found", operator="op", now=NOW)
+    assert world.records.owner("cus_found") is None
+    with pytest.raises(NotFound):
+        world.records.record(stranger)
+
+
+def test_whoever_is_linked_while_the_account_goes_is_buried_or_not_linked(world: BillingWorld) -> None:
+    for number in range(20):
+        user, customer = world.user(), f"cus_{number}"
+
+        def race(deed: int, user: UserId = user, customer: str = customer) -> None:
+            if deed == 0:
+                world.records.link(user, customer, operator="op", now=NOW)
+            else:
+                world.close(user)
+                world.subscriptions.bury(user, now=NOW)
+
+        tried_at_once(2, race)
+        begun = world.subscriptions.begin_sync(user, now=NOW)
+        assert begun is None or begun.buried
 
 
 def test_a_tombstone_can_still_be_looked_at_and_its_flags_cleared(world: BillingWorld) -> None:

@@ -331,6 +331,18 @@ def test_tokens_count_for_the_day_on_which_their_call_began(world: ChatWorld) ->
     assert (totals.today, totals.since) == (Usage(5, 2), Usage(12, 5))
 
 
+def test_whoever_closed_their_account_has_no_day_and_opens_no_room(world: ChatWorld) -> None:
+    user = world.user()
+    room = world.room(user)
+    world.close(user)
+    with pytest.raises(NotFound):
+        world.usage.of_day(user, NOW.date(), now=NOW)
+    with pytest.raises(NotFound):
+        world.room(user)
+    with pytest.raises(NotFound):
+        send(world, user, room.id)
+
+
 def test_what_is_told_of_somebody_who_is_gone_is_dropped_and_the_rest_counts(world: ChatWorld) -> None:
     user = world.user()
     world.usage.record([call(UserId(uuid7(NOW)), Usage(7, 3)), call(user, Usage(5, 2))])

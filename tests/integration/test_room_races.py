@@ -6,14 +6,13 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Engine, text, update
+from sqlalchemy import Engine, text
 from tests.contracts.chat_worlds import LIMITS, NOW, ChatWorld, postgres_world
 from tests.contracts.test_chat import DONE, FAILED, LEASE, claim, send
 from tests.crowd import tried_at_once
 
 from adapters.local.processes import until
 from adapters.persistence.accounts.users import SqlUsers
-from adapters.persistence.tables import users
 from gemini_core.errors import Unavailable
 from gemini_core.model.accounts.policy import AccountPolicy
 from gemini_core.model.chat import Chatroom, RoomChange, Sent
@@ -50,6 +49,11 @@ class Scene:
         room = replace(self.room, id=ChatroomId(uuid7(NOW)))
         return self.world.rooms.create(room, max_rooms={"basic": 1000}, once=Once(str(uuid4()), b"f" * 32))
 
+    def leave(self) -> None:
+        """The account is closed and erased; its last calls are still on their way."""
+        self.world.close(self.user)
+        self.accounts.erase(self.user)
+
 
 def scene(world: ChatWorld, accounts: SqlUsers) -> Scene:
     user = world.user("pro")
@@ -60,9 +64,6 @@ def scene(world: ChatWorld, accounts: SqlUsers) -> Scene:
     leases = claim(world, working), claim(world, send(world, user, other.id))
     for lease in leases:
         world.replies.begin(lease, history=10, reach=10_000)
-    # The account is to be erased; its last calls are still on their way.
-    with accounts.engine.connect() as connection:
-        connection.execute(update(users).where(users.c.id == user).values(status="erasing"))
     title, summary = (promised(world, kind) for kind in ("title", "summary"))
     return Scene(world, accounts, user, room, answered, working, waiting, leases, title, summary)
 
@@ -96,7 +97,7 @@ DEEDS: Deeds = {
 # After these nothing is left for others to be in the way of.
 LAST: Deeds = {
     "delete": lambda s: s.world.rooms.delete(s.user, s.room.id),
-    "erase": lambda s: s.accounts.erase(s.user),
+    "erase": Scene.leave,
 }
 
 

@@ -62,7 +62,8 @@ END = text(
 END_ALL = text(
     """
     WITH u AS (
-        UPDATE users SET credential_version = credential_version + 1 WHERE id = :user RETURNING id, credential_version
+        UPDATE users SET credential_version = credential_version + 1 WHERE id = :user AND status <> 'erasing'
+        RETURNING id, credential_version
     ), ended AS (
         UPDATE sessions s SET ended_at = :now FROM u WHERE s.user_id = u.id AND s.ended_at IS NULL RETURNING s.id
     ), noted AS (

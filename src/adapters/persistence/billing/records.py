@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, Row, bindparam, delete, select, text
 
 from adapters.persistence.accounts.audit import add_note
-from adapters.persistence.billing.rows import customer_of, grant_of, subscriptions_of
+from adapters.persistence.billing.rows import customer_of, grant_of, lock_user, subscriptions_of
 from adapters.persistence.billing.subscriptions import CLOSE_CHECKOUTS_OF, GRANTS_OF
 from adapters.persistence.engine import statement, transaction
 from adapters.persistence.tables import billing_checkouts, billing_flags
@@ -31,7 +31,8 @@ RECORD = text(
     """
     SELECT p.user_id, c.customer_id, c.synced_at, u.plan, u.plan_until
     FROM (SELECT CAST(:user AS uuid) AS user_id) p
-    LEFT JOIN billing_customers c USING (user_id) LEFT JOIN users u ON u.id = p.user_id
+    LEFT JOIN billing_customers c USING (user_id)
+    LEFT JOIN users u ON u.id = p.user_id AND u.status <> 'erasing'
     WHERE coalesce(c.user_id, u.id) IS NOT NULL
     """
 )
@@ -39,7 +40,8 @@ LIST_RECORDS = text(
     """
     SELECT p.user_id, c.customer_id, c.synced_at, u.plan, u.plan_until
     FROM (SELECT user_id FROM billing_customers UNION SELECT user_id FROM billing_grants) p
-    LEFT JOIN billing_customers c USING (user_id) LEFT JOIN users u ON u.id = p.user_id
+    LEFT JOIN billing_customers c USING (user_id)
+    LEFT JOIN users u ON u.id = p.user_id AND u.status <> 'erasing'
     WHERE (CAST(:after AS uuid) IS NULL OR p.user_id > :after)
       AND (CAST(:status AS text) IS NULL
            OR EXISTS (SELECT FROM subscriptions s WHERE s.user_id = p.user_id AND s.status = :status))
@@ -110,6 +112,7 @@ class SqlBillingRecords:
                 return
             if connection.execute(LINK, {"user": user, "customer": customer_id, "now": now}).one_or_none() is None:
                 raise customer_taken()
+            lock_user(connection, user, now)  # whoever closes the account now finds the customer, and ends it
             connection.execute(CLOSE_CHECKOUTS_OF, {"user": user})
             add_note(connection, linked(user, customer_id, operator=operator, now=now))
 

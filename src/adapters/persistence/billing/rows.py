@@ -18,7 +18,7 @@ LOCK_USER = text(
 CUSTOMER = text(
     """
     SELECT c.customer_id, coalesce(c.generation, 0) AS generation, c.created_at, u.email
-    FROM users u LEFT JOIN billing_customers c ON c.user_id = u.id WHERE u.id = :user
+    FROM users u LEFT JOIN billing_customers c ON c.user_id = u.id WHERE u.id = :user AND u.status <> 'erasing'
     """
 )
 SUBSCRIPTIONS_OF = select(subscriptions).where(subscriptions.c.user_id == bindparam("user")).order_by(
