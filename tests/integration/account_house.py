@@ -79,8 +79,9 @@ class Api:
 def house(
     postgres_url: str, redis_url: str, folder: Path, *, clock: Clock | None = None, **settings: str
 ) -> Iterator[tuple[Api, Container]]:
-    """The API, and the parts behind it."""
-    environ = {"DATABASE_URL": postgres_url, "REDIS_URL": redis_url, "DATA_DIR": str(folder), "SECRET_KEY": "s" * 40}
+    """The API, and the parts behind it. No worker is there to be told of anything, least of all after the test."""
+    servers = {"DATABASE_URL": postgres_url, "REDIS_URL": redis_url, "BROKER_URL": "memory://localhost/"}
+    environ = servers | {"DATA_DIR": str(folder), "SECRET_KEY": "s" * 40}
     container = Container(settings=Settings.load(environ | settings), clock=Object(clock or SystemClock()))
     edge = Edge(
         clock=container.clock(),

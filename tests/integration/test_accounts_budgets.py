@@ -19,7 +19,6 @@ OBEYING = {
     "SMS_COUNTRIES": "*",
     "OTP_SENDER": "webhook",
     "OTP_BUDGETS": "obey",
-    "BROKER_URL": "memory://localhost/",
 }
 
 

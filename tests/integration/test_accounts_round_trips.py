@@ -76,8 +76,8 @@ def refused(verb: Callable[..., Any]) -> Callable[..., None]:
 
 @pytest.fixture
 def counter(postgres_url: str, valkey_url: str, tmp_path: Path) -> Iterator[Counter]:
-    """The shipped parts; the queue is elsewhere, so that it adds nothing."""
-    with house(postgres_url, valkey_url, tmp_path, BROKER_URL="memory://localhost/") as (api, container):
+    """The shipped parts; the queue is elsewhere, and adds nothing."""
+    with house(postgres_url, valkey_url, tmp_path) as (api, container):
         counter = Counter(api, container)
         _, _, welcome = counter.member()  # connections are open, and scripts are known
         counter.core.authenticate(welcome["access"])

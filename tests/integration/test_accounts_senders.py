@@ -162,11 +162,9 @@ def test_a_code_that_its_sender_refuses_costs_nothing_and_may_be_asked_for_at_on
 def test_the_broker_hears_of_a_code_by_the_id_of_its_promise_alone(
     postgres_url: str, valkey_url: str, tmp_path: Path
 ) -> None:
+    unsent = {"OTP_SENDER": "webhook", "OTP_WEBHOOK_URL": "http://127.0.0.1:9/"}
     with (
-        house(postgres_url, valkey_url, tmp_path, OTP_SENDER="webhook", OTP_WEBHOOK_URL="http://127.0.0.1:9/") as (
-            api,
-            container,
-        ),
+        house(postgres_url, valkey_url, tmp_path, clock=None, BROKER_URL=valkey_url, **unsent) as (api, container),
         connect(valkey_url) as redis,
     ):
         api.post("/auth/signup/", {"mobile_number": NUMBER})
@@ -195,6 +193,7 @@ def test_a_service_that_hangs_has_perhaps_sent_and_is_called_once() -> None:
     ):
         posting.post(impatient, fake.url, content=b"x")
     assert failed.value.uncertain
+    assert until(lambda: bool(fake.requests), within=10)
     assert len(fake.requests) == 1
 
 
