@@ -5,6 +5,7 @@ A server that cannot be started is a failure, never a skip.
 
 import secrets
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
@@ -25,9 +26,13 @@ from adapters.persistence.migrate import migrate
 
 ServerT = TypeVar("ServerT", bound=Server)
 
-# What is examined with made-up input is what is answered; how long it took says something of the machine alone.
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# What is examined with made-up input, the same each time, is what is answered; how long it took says something of the
+# machine alone.
+settings.register_profile("untimed", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+# Seconds.
+DAY, LONGEST_TEST = 86_400, 40
 
 TEMPLATE = "migrated"
 CLOSING = pytest.StashKey[ExitStack]()
@@ -48,6 +53,14 @@ def pytest_configure_node(node: Any) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     config.stash[CLOSING].close()
+
+
+@pytest.fixture(autouse=True)
+def _today() -> None:
+    """The same day (UTC) from a test's beginning to its end, as many count what is done in one."""
+    left = DAY - time.time() % DAY
+    if left < LONGEST_TEST:
+        time.sleep(left)
 
 
 @contextmanager
