@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import psycopg
 import pytest
@@ -17,14 +17,12 @@ import redis
 from hypothesis import HealthCheck, settings
 from psycopg import sql
 from sqlalchemy import Engine
+from tests.fakes.ports import ServerT, at_own_port
 
 from adapters.local.postgres import Postgres
-from adapters.local.server import Server
 from adapters.local.valkey import Valkey
 from adapters.persistence import engine as engines
 from adapters.persistence.migrate import migrate
-
-ServerT = TypeVar("ServerT", bound=Server)
 
 # What is examined with made-up input, the same each time, is what is answered; how long it took says something of the
 # machine alone.
@@ -74,7 +72,7 @@ def _open_folder() -> Iterator[Path]:
 @contextmanager
 def _running(kind: type[ServerT]) -> Iterator[ServerT]:
     with _open_folder() as home:
-        server = kind(home, durable=False)
+        server = at_own_port(kind(home, durable=False))
         server.start()
         try:
             yield server

@@ -13,9 +13,10 @@ from urllib.parse import urlsplit
 import httpx
 import psycopg
 import redis
+from tests.fakes.ports import own_port
 from tests.fakes.program import COMMAND, environ
 
-from adapters.local.processes import free_port, until
+from adapters.local.processes import until
 from adapters.local.programs import answers
 from adapters.local.stripe_sandbox.server import Sandbox
 from adapters.local.stripe_sandbox.shelf import PRO_PRICE, Thing
@@ -158,7 +159,7 @@ def eventually(look: Callable[[], T], wanted: Callable[[T], bool], *, within: fl
 @contextmanager
 def estate(folder: Path, database_url: str, redis_url: str, *, apis: int = 1, **more: str) -> Iterator[Estate]:
     """Everything up and answering, with `more` settings; nothing left afterwards."""
-    ports = [free_port(0) or 0 for _ in range(apis)]
+    ports = [own_port() for _ in range(apis)]
     with ExitStack() as stack:
         sandbox = stack.enter_context(
             Sandbox(port=0, webhook_url=f"http://127.0.0.1:{ports[0]}/webhook/stripe/", webhook_secret=SECRET)

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 from typing import Any, LiteralString
 
@@ -16,16 +17,18 @@ import httpx
 import psycopg
 from tests.fakes.gemini import FakeGemini
 from tests.fakes.gemini.scenes import Director
+from tests.fakes.ports import at_own_port, own_port
 from tests.fakes.program import COMMAND, environ
 
 from adapters.local.postgres import Postgres
-from adapters.local.processes import free_port, spawn, stop, until
+from adapters.local.processes import spawn, stop, until
 from adapters.local.programs import answers
 from adapters.local.valkey import Valkey
 
 HOST = "127.0.0.1"
 PATIENCE = 60.0
 FINAL = ("complete", "failed", "cancelled")
+_NUMBERS = count()
 
 Json = dict[str, Any]
 
@@ -116,7 +119,7 @@ class Installation:
 
     def api(self, **settings: str) -> Api:
         """Another API process, ready."""
-        api = Api("serve", self._environ(PORT=str(free_port(0)), **settings), self._log("serve"))
+        api = Api("serve", self._environ(PORT=str(own_port()), **settings), self._log("serve"))
         self.processes.append(api)
         api.start()
         return api
@@ -171,7 +174,7 @@ def installation(director: Director, **settings: str) -> Iterator[Installation]:
     with ExitStack() as closing:
         folder = Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="gemini-backend-")))
         folder.chmod(0o755)  # the servers run as a user of their own
-        servers = Postgres(folder, durable=False), Valkey(folder, durable=False)
+        servers = at_own_port(Postgres(folder, durable=False)), at_own_port(Valkey(folder, durable=False))
         for server in servers:
             closing.callback(server.kill)
             server.start()
@@ -201,6 +204,11 @@ def _common(folder: Path, postgres: Postgres, valkey: Valkey, gemini: FakeGemini
     }
 
 
+def new_number() -> str:
+    """Nobody else's so far."""
+    return f"+9198{next(_NUMBERS):08d}"
+
+
 @dataclass(frozen=True)
 class User:
     """Somebody signed in, at one of the API processes."""
@@ -212,7 +220,7 @@ class User:
     @classmethod
     def sign_up(cls, http: httpx.Client, url: str) -> "User":
         """All the way from a new number to a token."""
-        number = f"+9198{secrets.randbelow(10**8):08d}"
+        number = new_number()
         signup = _json(http.post(f"{url}/auth/signup/", json={"mobile_number": number}), 201)
         ask = {"mobile_number": number, "signup_id": signup["signup_id"]}
         sent = _json(http.post(f"{url}/auth/send-otp/", json=ask), 200)

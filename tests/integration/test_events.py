@@ -11,10 +11,11 @@ import httpx
 import pytest
 from tests.fakes.gemini import Play, blocked_prompt, reply_to
 from tests.fakes.gemini.script import Script
+from tests.fakes.ports import own_port
 from tests.fakes.receiver import SECRETS, Post, Receiver, receiver
 from tests.fakes.system import Api, Installation, Process, User, installation
 
-from adapters.local.processes import free_port, until
+from adapters.local.processes import until
 
 SHORT_LEASE = {"LEASE_SECONDS": "2", "RENEW_SECONDS": "0.5"}
 
@@ -39,16 +40,15 @@ class House:
     def owes(self, *errors: str) -> bool:
         """This is to be told, and why it was not heard; within a while."""
         query = "SELECT error FROM jobs WHERE kind = 'event.webhook' ORDER BY id"
-        return until(lambda: self.site.ask(query) == [(error,) for error in errors], within=20)
+        return until(lambda: self.site.ask(query) == [(error,) for error in errors], within=60)
 
 
 @pytest.fixture(scope="module")
 def standing() -> Iterator[House]:
-    script, port = Script(), free_port(0) or 0
+    script, port = Script(), own_port()
     listening = {
         "EVENTS_WEBHOOK_URL": f"http://127.0.0.1:{port}/events/?token=only-for-us",
         "EVENTS_WEBHOOK_SECRET": ", ".join(SECRETS),
-        **SHORT_LEASE,
     }
     with installation(script, **listening) as site, httpx.Client(timeout=60, limits=httpx.Limits()) as http:
         yield House(site, script, site.api(), http, port)
@@ -126,7 +126,7 @@ def test_a_service_hears_of_everything_that_happens_to_a_user_and_of_nothing_tha
 
 
 def test_a_service_that_was_away_and_a_worker_that_was_killed_lose_nothing_and_tell_no_secret(house: House) -> None:
-    victim = house.site.worker()
+    victim = house.site.worker(**SHORT_LEASE)
     user = house.user()
     reply = user.final(user.send(user.room(), house.question()))
     assert house.owes("ConnectError")
@@ -142,7 +142,7 @@ def test_a_service_that_was_away_and_a_worker_that_was_killed_lose_nothing_and_t
 
 
 def test_a_worker_killed_while_it_tells_is_replaced_and_the_event_is_the_same(house: House, service: Receiver) -> None:
-    victim = house.site.worker()
+    victim = house.site.worker(**SHORT_LEASE)
     user = house.user()
     service.answers = [0]
     reply = user.send(user.room(), house.question())

@@ -18,17 +18,11 @@ from tempfile import TemporaryFile
 from typing import IO
 
 import pytest
+from tests.fakes.ports import own_port
 
 ROOT = Path(__file__).parents[2]
 HOST = b"Host: api.test\r\n"
 JSON = b"Content-Type: application/json\r\n"
-
-
-def free_port() -> int:
-    with socket.socket() as trial:
-        trial.bind(("127.0.0.1", 0))
-        port: int = trial.getsockname()[1]
-        return port
 
 
 def start(port: int, threads: int, out: IO[str]) -> "subprocess.Popen[str]":
@@ -59,7 +53,7 @@ def answers(port: int) -> bool:
 
 @contextmanager
 def serving(threads: int = 64) -> Iterator[tuple[int, "subprocess.Popen[str]"]]:
-    port = free_port()
+    port = own_port()
     with TemporaryFile("w+") as out:
         process = start(port, threads, out)
         try:

@@ -12,6 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 import redis
+from tests.fakes.ports import at_own_port
 
 from adapters.local.postgres import Postgres
 from adapters.local.processes import LocalFault, free_port, until
@@ -47,7 +48,7 @@ def read(server: Server) -> object:
 
 @pytest.mark.parametrize("kind", SERVERS)
 def test_what_was_written_outlives_a_kill_and_a_second_start_keeps_the_address(kind: type[Server], home: Path) -> None:
-    first = kind(home)
+    first = at_own_port(kind(home))
     first.start()
     write(first)
     first.kill()
@@ -135,7 +136,7 @@ def test_a_server_dies_with_the_process_that_started_it(kind: type[Server], home
         pid = int(owner.stdout.readline())
         owner.send_signal(signal.SIGKILL)
         owner.wait()
-    assert until(lambda: ended(pid), within=10)
+    assert until(lambda: ended(pid), within=60)
 
     again = kind(home)
     again.start()

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 from httpx import Client
+from tests.fakes.ports import own_port
 from tests.fakes.program import COMMAND, environ
 from tests.fakes.system import User
 
-from adapters.local.processes import free_port, until
+from adapters.local.processes import until
 from adapters.local.programs import answers
 
 PARTS = ("postgres -D", "valkey-server", "stripe_sandbox", "main() worker", "main() serve")
@@ -24,7 +25,7 @@ class Dev:
     """A running `gemini-backend dev` with its lines so far."""
 
     def __init__(self, folder: Path) -> None:
-        self.port = free_port(0) or 0
+        self.port = own_port()
         self.environ = environ(DATA_DIR=str(folder / "data"), PORT=str(self.port))
         self.process = subprocess.Popen(
             [*COMMAND, "dev"], env=self.environ, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -108,7 +109,7 @@ def test_everything_starts_and_a_signal_ends_it_without_a_rest(dev: Dev, how: si
 def test_a_killed_supervisor_leaves_nothing_behind_and_is_no_obstacle_to_the_next(dev: Dev, open_folder: Path) -> None:
     below = descendants(dev.process.pid)
     dev.end(signal.SIGKILL)
-    assert until(lambda: all(ended(pid) for pid in below), within=20), [below[pid] for pid in below if not ended(pid)]
+    assert until(lambda: all(ended(pid) for pid in below), within=60), [below[pid] for pid in below if not ended(pid)]
 
     with running(open_folder) as following:
         assert following.ready()
@@ -120,7 +121,7 @@ def test_whatever_dies_is_started_again_and_that_is_said(standing: Dev) -> None:
         os.kill(victim, signal.SIGKILL)
         standing.read_until("killed by SIGKILL): starting it again.")
         standing.read_until("is back.")
-    assert until(standing.ready, within=20)
+    assert until(standing.ready, within=60)
 
 
 def test_a_second_supervisor_of_the_same_data_is_refused(standing: Dev) -> None:
@@ -129,10 +130,10 @@ def test_a_second_supervisor_of_the_same_data_is_refused(standing: Dev) -> None:
 
 
 def test_a_second_api_beside_the_first_finds_the_same_servers_and_takes_the_same_tokens(standing: Dev) -> None:
-    port = free_port(0) or 0
+    port = own_port()
     with subprocess.Popen([*COMMAND, "serve"], env=standing.environ | {"PORT": str(port)}) as second, Client() as http:
         try:
-            assert until(lambda: second.poll() is None and answers("127.0.0.1", port, "/readyz/"), within=20)
+            assert until(lambda: second.poll() is None and answers("127.0.0.1", port, "/readyz/"), within=60)
             user = User.sign_up(http, f"http://127.0.0.1:{standing.port}")
             assert replace(user, url=f"http://127.0.0.1:{port}").me() == user.me()
         finally:
