@@ -5,7 +5,7 @@ from tests.chaos.plan import SHORT
 from tests.chaos.running import run
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_100_messages_while_workers_and_servers_are_killed_are_all_answered_and_counted_once() -> None:
     report = run(SHORT)
     print(report)  # noqa: T201 - shown if it fails

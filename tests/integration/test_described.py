@@ -29,7 +29,7 @@ def shop(
         yield running
 
 
-@pytest.mark.timeout(0 if "FUZZ" in os.environ else 120)
+@pytest.mark.timeout(0 if "FUZZ" in os.environ else 300)
 @pytest.mark.parametrize("environ", [{}, SIGNED_IN], ids=["a stranger", "somebody signed in"])
 def test_every_answer_is_one_that_is_described(shop: Estate, tmp_path: Path, environ: dict[str, str]) -> None:
     requests = (*BY_CHANCE, os.environ["FUZZ"]) if "FUZZ" in os.environ else EDGES
