@@ -39,7 +39,7 @@ _SECRET_VALUE = re.compile(
 _SHORTEST_SECRET = 12
 _TALKATIVE = (
     "httpx", "httpx2", "httpcore", "httpcore2", "urllib3", "stripe", "google_genai", "kombu", "amqp",
-    "celery.app.trace", "celery.worker.strategy",
+    "celery.app.trace", "celery.worker.strategy", "alembic",
 )  # fmt: skip
 
 

@@ -22,10 +22,17 @@ class PwnedPasswords:
     def holds(self, password: str) -> bool:
         digest = hashlib.sha1(password.encode(), usedforsecurity=False).hexdigest().upper()
         try:
-            answer = self._http.get(f"{self._url}/range/{digest[:PREFIX]}").raise_for_status()
+            answer = self._range(digest[:PREFIX])
         except httpx2.HTTPError as error:
             log.warning("breached passwords cannot be asked", error=type(error).__name__)
             return False
         # `ENDING:COUNT`; padding has the count 0.
         endings = (line.partition(":") for line in answer.text.splitlines())
         return any(ending == digest[PREFIX:] and count.strip() not in {"", "0"} for ending, _, count in endings)
+
+    def check(self) -> None:
+        """The list is there. Raises httpx2's errors."""
+        self._range("0" * PREFIX)
+
+    def _range(self, prefix: str) -> httpx2.Response:
+        return self._http.get(f"{self._url}/range/{prefix}").raise_for_status()

@@ -3,7 +3,7 @@
 import json
 from uuid import uuid4
 
-from adapters.sms.posting import client, post
+from adapters.sms.posting import call, client, post
 from adapters.standard_webhooks import key_of, signed
 from gemini_core.ports.clock import Clock
 
@@ -21,3 +21,7 @@ class SmsWebhook:
         body = json.dumps({"to": number, "text": text}).encode()
         headers = signed([self._key], str(uuid4()), self._clock.now(), body)
         post(self._http, self._url, content=body, headers={"Content-Type": "application/json", **headers})
+
+    def check(self) -> None:
+        """Somebody answers there, whatever they answer; nothing is sent. Raises `SendFailed`."""
+        call(self._http, "HEAD", self._url)

@@ -5,20 +5,24 @@ from contextlib import closing, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
+from adapters.breaches.pwned import PwnedPasswords
 from adapters.cli.context import Finding
 from adapters.persistence.migrate import is_current
 from adapters.queue.celery import ping as ping_broker
 from adapters.settings import Settings
+from adapters.sms.twilio import Twilio
+from adapters.sms.webhook import SmsWebhook
 from adapters.stripe.gateway import StripeGateway
 from adapters.webhooks.events import EventWebhook
 from adapters.wiring.billing import lacking
 from adapters.wiring.container import Container
 from gemini_core.errors import Failure, Unavailable
 from gemini_core.model.replies import ModelFailure
+from gemini_core.ports.accounts.codes import SendFailed
 
 
 def examine(settings: Settings) -> list[Finding]:
-    """All findings. Nothing is changed, and nothing is spent."""
+    """All findings. Nothing is changed, sent or spent."""
     container = Container(settings=settings)
     checks: dict[str, Callable[[], str]] = {
         "settings": lambda: f"{settings.app_env}, API at {settings.public_url}",
@@ -28,7 +32,8 @@ def examine(settings: Settings) -> list[Finding]:
         "files": lambda: _files(settings, container),
         "model": lambda: _model(settings, container),
         "payments": lambda: payments(settings, container),
-        "codes": lambda: f"sent by {settings.otp_sender}",
+        "codes": lambda: codes(settings, container),
+        "breaches": lambda: breaches(settings, container),
         "events": lambda: _events(settings, container),
     }
     return [_finding(name, check) for name, check in checks.items()]
@@ -87,6 +92,26 @@ def payments(settings: Settings, container: Container) -> str:
         raise Unavailable(missing)
     with closing(gateway):
         return gateway.examine(settings.stripe_pro_price_id)
+
+
+def codes(settings: Settings, container: Container) -> str:
+    """Who brings codes to phones; nothing is sent. Raises `Unavailable` with what is wrong."""
+    sender = container.accounts().sender
+    if not isinstance(sender, Twilio | SmsWebhook):
+        return "shown in the inbox of this machine, because OTP_SENDER=inbox"
+    try:
+        sender.check()
+    except SendFailed as failure:
+        raise Unavailable(f"OTP_SENDER={settings.otp_sender}: {failure}.") from failure
+    return f"sent by {settings.otp_sender}, which answers"
+
+
+def breaches(settings: Settings, container: Container) -> str:
+    """Who knows breached passwords; nobody's is asked for. Raises `Unavailable`."""
+    breached = container.accounts().breached
+    if not isinstance(breached, PwnedPasswords):
+        return "nobody is asked, because BREACHES_URL is empty"
+    return _asked(breached.check, f"asked of {urlsplit(settings.breaches_url).hostname}, which answers")
 
 
 def _events(settings: Settings, container: Container) -> str:
