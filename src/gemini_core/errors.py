@@ -57,7 +57,7 @@ class Unauthenticated(Failure):
 
 
 class Forbidden(Failure):
-    """Known and signed in, but this plan or role does not have it."""
+    """Known and signed in, but the plan does not have it, or the sign-in is too long ago for it."""
 
     code = "forbidden"
 

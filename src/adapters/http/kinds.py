@@ -114,7 +114,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "payments-misconfigured": Kind(
         503,
         "Payments are not available",
-        "The operator's set-up of the payment provider is wrong. They have been told.",
+        "Nothing is sold here, or the operator's set-up of the payment provider is wrong. Only they can mend that.",
     ),
     "webhooks-not-configured": Kind(
         503, "Webhooks are not set up", "The operator has configured no webhook secret, so no event can be checked."
