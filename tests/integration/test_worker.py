@@ -144,7 +144,7 @@ def test_a_worker_told_to_stop_hands_back_what_it_cannot_finish_in_time(house: H
     worker = house.site.worker(WORKER_GRACE="0.5")
     user, text = house.user(), house.question(hangs(HALF))
     reply = user.send(user.room(), text)
-    house.reaches_gemini(text)
+    assert until(lambda: house.reported(text) > 0, within=30)
     worker.ask_to_stop()
     assert worker.wait(15) == 0
     assert house.site.ask("SELECT leased_until, failures FROM jobs WHERE id = %s", reply["id"]) == [(None, 0)]
