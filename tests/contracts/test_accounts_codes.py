@@ -1,6 +1,9 @@
 """The exam for what keeps codes; sat by memory and by PostgreSQL, alone and with 50 threads."""
 
+from datetime import datetime
+
 import pytest
+from sqlalchemy import Engine, text
 from tests.contracts.account_worlds import (
     HERE,
     MOBILE,
@@ -17,9 +20,12 @@ from tests.contracts.account_worlds import (
 )
 from tests.crowd import tried_at_once
 
+from adapters.persistence.stale import CHUNK
 from gemini_core.errors import Unauthenticated
 from gemini_core.model.accounts.codes import ChallengeId, Opened, Outcome, Proven, Purpose, SignedIn, TooSoon
 from gemini_core.model.accounts.people import Client
+
+STRANGER = "+14155552672"
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -317,12 +323,17 @@ def test_a_number_under_attack_gets_longer_codes_and_fewer_tries(world: AccountW
     assert world.type_in(challenge, by=THERE) is None
 
 
+def fail(world: AccountWorld, times: int, number: str = NUMBER, *, now: datetime = NOW) -> None:
+    """So many wrong codes for a number, each from elsewhere."""
+    for each in range(times):
+        client = Client(f"203.0.113.{each}", f"203.0.113.{each}")
+        assert world.type_in(world.asked(number, by=client, now=now), WRONG, by=client, now=now) is None
+
+
 def test_after_a_hundred_failures_only_a_known_network_gets_in_and_that_lifts_the_pause(world: AccountWorld) -> None:
     owner = world.sign_in()
     open_before = world.sent(by=THERE)
-    for number in range(100):
-        network = f"203.0.113.{number}"
-        assert world.type_in(world.asked(by=Client(network, network)), WRONG, by=Client(network, network)) is None
+    fail(world, 100)
     assert world.type_in(open_before, by=THERE) is None
     assert not world.send(world.asked(by=Client("203.0.113.200", "203.0.113.200")))
     assert world.sessions.alive(caller(owner), now=NOW)
@@ -330,11 +341,64 @@ def test_after_a_hundred_failures_only_a_known_network_gets_in_and_that_lifts_th
     assert world.type_in(world.sent(by=THERE, now=after(61)), by=THERE, now=after(62)) is not None
 
 
+def test_a_pause_lasts_for_an_account_and_lapses_for_a_number_without_one(world: AccountWorld) -> None:
+    world.sign_in()
+    fail(world, 100)
+    fail(world, 100, STRANGER)
+    for days, lapsed in ((89, False), (91, True)):
+        now = after(days=days)
+        world.users.forget_stale(now=now)
+        world.sign_up(STRANGER, by=THERE, now=now)
+        assert not world.send(world.asked(by=THERE, now=now), now=now)
+        assert world.send(world.asked(STRANGER, by=THERE, now=now), now=now) is lapsed
+
+
+def test_wrong_codes_count_on_after_what_is_stale_was_forgotten(world: AccountWorld) -> None:
+    world.sign_in()
+    for number in (NUMBER, STRANGER):
+        fail(world, 99, number)
+    fail(world, 19, "+14155552673")
+    world.users.forget_stale(now=after(hours=23))
+    fail(world, 1, "+14155552673", now=after(hours=23))
+    delivery = world.challenges.prepare(
+        world.asked("+14155552673", by=THERE, now=after(hours=23)), lambda _: RIGHT, now=after(hours=23)
+    )
+    assert delivery is not None
+    assert delivery.digits == 8
+    later = after(days=2)
+    world.users.forget_stale(now=later)
+    for number in (NUMBER, STRANGER):
+        fail(world, 1, number, now=later)
+        world.sign_up(number, by=THERE, now=later)
+        assert not world.send(world.asked(number, by=THERE, now=later), now=later)
+
+
+def test_numbers_that_nothing_is_counted_against_are_not_kept(engine: Engine) -> None:
+    world = postgres_world(engine)
+    world.sign_in()
+    fail(world, 1, STRANGER)
+    fail(world, 1, "+14155552673")
+    world.sign_in("+14155552673", now=after(1))
+    many = """
+        INSERT INTO phones (mobile_number, failures, recent_failures, failed_at)
+        SELECT 'tried ' || number, 0, 1, :now FROM generate_series(1, :many) AS number
+    """
+
+    def kept(**later: float) -> set[str]:
+        world.users.forget_stale(now=after(**later))
+        with engine.connect() as connection:
+            return set(connection.execute(text("SELECT mobile_number FROM phones")).scalars())
+
+    with engine.connect() as connection:
+        connection.execute(text(many), {"now": NOW, "many": 2 * CHUNK})
+    assert len(kept(hours=23)) == 2 * CHUNK + 3
+    assert kept(hours=25) == {STRANGER}
+    assert kept(days=91) == set()
+
+
 def test_a_password_does_not_lift_a_pause_that_wrong_codes_brought_about(world: AccountWorld) -> None:
     owner = world.sign_in()
-    for number in range(100):
-        network = f"203.0.113.{number}"
-        assert world.type_in(world.asked(by=Client(network, network)), WRONG, by=Client(network, network)) is None
+    fail(world, 100)
     world.change_password(caller(owner), version=1)
     proven = world.passwords.of_number(NUMBER, THERE, None, now=NOW)
     assert proven is not None

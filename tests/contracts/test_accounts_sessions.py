@@ -5,6 +5,8 @@ from datetime import timedelta
 from functools import partial
 
 import pytest
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError
 from tests.contracts.account_worlds import (
     HERE,
     NOW,
@@ -255,6 +257,19 @@ def test_a_suspended_user_is_out_and_stays_out_until_restored(world: AccountWorl
     assert {event.operator for name in ("suspended", "restored") for event in world.events(f"account.{name}")} == {
         "olga"
     }
+
+
+def test_an_account_whose_pause_cannot_be_lifted_is_not_restored(engine: Engine) -> None:
+    world = postgres_world(engine)
+    owner = world.sign_in()
+    world.operators.suspend(owner.user.id, operator="olga", now=NOW)
+    with engine.connect() as connection:
+        refusing = "CREATE TRIGGER t BEFORE UPDATE OR DELETE ON phones FOR EACH ROW EXECUTE FUNCTION refuse_change()"
+        connection.execute(text(refusing))
+    with pytest.raises(DBAPIError):
+        world.operators.restore(owner.user.id, operator="olga", now=after(1))
+    assert world.users.show(owner.user.id).status is UserStatus.SUSPENDED
+    assert world.events("account.restored") == ()
 
 
 def test_operators_find_users_page_by_page(world: AccountWorld) -> None:

@@ -7,7 +7,8 @@ from tests.contracts.chat_worlds import LIMITS, NOW, postgres_world
 
 from adapters.memory.once import MemoryKeys
 from adapters.persistence.accounts.users import SqlUsers
-from adapters.persistence.once import CHUNK, CLOCKS_DIFFER
+from adapters.persistence.once import CLOCKS_DIFFER
+from adapters.persistence.stale import CHUNK
 from gemini_core.model.accounts.policy import AccountPolicy
 from gemini_core.model.ids import UserId, uuid7
 from gemini_core.model.requests import KEY_LIVES, Once

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from adapters.persistence.engine import statement
+from adapters.persistence.stale import forget, some_stale
 from gemini_core.model.ids import UserId
 from gemini_core.model.requests import KEY_LIVES, Once, key_reused
 
@@ -26,14 +26,7 @@ FIND = text(
     "SELECT fingerprint, outcome FROM idempotency_keys WHERE user_id = :user AND key = :key AND created_at > :expired"
 )
 # Whoever takes one of them anew at this instant keeps it.
-FORGET = text(
-    """
-    DELETE FROM idempotency_keys USING (
-        SELECT user_id, key FROM idempotency_keys WHERE created_at < :before LIMIT :chunk FOR UPDATE SKIP LOCKED
-    ) old WHERE idempotency_keys.user_id = old.user_id AND idempotency_keys.key = old.key
-    """
-)
-CHUNK = 1_000
+FORGET = some_stale("idempotency_keys", "created_at < :before")
 # A key is dated by the process that took it, and forgotten by another one.
 CLOCKS_DIFFER = timedelta(hours=1)
 
@@ -63,9 +56,5 @@ def first_outcome(connection: Connection, user: UserId, once: Once, now: datetim
 
 
 def forget_keys(engine: Engine, now: datetime) -> None:
-    """Remove those that have been free again for a while, some at a time: others may be sending."""
-    values = {"before": now - KEY_LIVES - CLOCKS_DIFFER, "chunk": CHUNK}
-    while True:
-        with statement(engine) as connection:
-            if connection.execute(FORGET, values).rowcount < CHUNK:
-                return
+    """Remove those that have been free again for a while."""
+    forget(engine, FORGET, {"before": now - KEY_LIVES - CLOCKS_DIFFER})

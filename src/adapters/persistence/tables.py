@@ -109,6 +109,7 @@ phones = Table(
     Column("recent_failures", Integer, nullable=False),
     Column("failed_at", Instant, nullable=False),
 )
+Index("phones_failed_at_idx", phones.c.failed_at)
 
 sessions = Table(
     "sessions",

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from adapters.memory.accounts.tables import MemoryAccounts, Phone
+from adapters.memory.accounts.tables import MemoryAccounts
 from gemini_core.errors import Conflict
 from gemini_core.model.accounts.limits import Ended
 from gemini_core.model.accounts.people import User, UserStatus, masked
@@ -59,5 +59,5 @@ class MemoryOperators:
         with self.accounts.store.lock:
             found = self.accounts.user(user)
             self.accounts.users[user] = replace(found, status=UserStatus.ACTIVE)
-            self.accounts.phones[found.mobile_number] = Phone()
+            self.accounts.phones.pop(found.mobile_number, None)
             self.accounts.note("account.restored", now, user_id=user, operator=operator)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from adapters.memory.accounts.tables import MemoryAccounts
+from adapters.memory.accounts.tables import MemoryAccounts, Phone
 from gemini_core.model.accounts.limits import DAY, Ended
 from gemini_core.model.accounts.people import ERASE_ACCOUNT, Caller, Profile, Signup, User, UserStatus, masked
 from gemini_core.model.ids import JobId, SessionId, UserId
@@ -90,3 +90,13 @@ class MemoryUsers:
             for id, entry in list(accounts.sessions.items()):
                 if entry.session.rotated_at < now - policy.session_lives:
                     del accounts.sessions[id]
+            for number, phone in list(accounts.phones.items()):
+                if not self._limits(number, phone, now):
+                    del accounts.phones[number]
+
+    def _limits(self, number: str, phone: Phone, now: datetime) -> bool:
+        """What is counted against a number that has no account lapses when sessions would."""
+        if phone.failed_at is None:
+            return False
+        lapses = self.accounts.account(number) is None and phone.failed_at < now - self.accounts.policy.session_lives
+        return phone.failed_at >= now - DAY or (phone.failures > 0 and not lapses)

@@ -40,8 +40,8 @@ CREATE_USER = text(
     SELECT :now, 'account.created', id, {masked("mobile_number")}, :operator FROM u
     """  # noqa: S608 - constants
 )
-SET_STATUS = text("UPDATE users SET status = :status WHERE id = :user AND status <> 'erasing' RETURNING mobile_number")
-LIFT_PAUSE = text("UPDATE phones SET failures = 0, recent_failures = 0 WHERE mobile_number = :number")
+SET_STATUS = text("UPDATE users SET status = :status WHERE id = :user AND status <> 'erasing' RETURNING id")
+LIFT_PAUSE = text("DELETE FROM phones WHERE mobile_number = (SELECT mobile_number FROM users WHERE id = :user)")
 NOTE_RESTORED = text(
     "INSERT INTO audit (at, event, user_id, operator) VALUES (:now, 'account.restored', :user, :operator)"
 )
@@ -113,12 +113,11 @@ class SqlOperators:
 
     def restore(self, user: UserId, *, operator: str, now: datetime) -> None:
         with transaction(self.engine) as connection:
-            row = connection.execute(SET_STATUS, {"user": user, "status": "active"}).one_or_none()
-            if row is None:
+            # The number first, then the account: as where a code is typed in.
+            connection.execute(LIFT_PAUSE, {"user": user})
+            if connection.execute(SET_STATUS, {"user": user, "status": "active"}).one_or_none() is None:
                 raise no_user()
             connection.execute(NOTE_RESTORED, {"now": now, "user": user, "operator": operator})
-        with statement(self.engine) as connection:
-            connection.execute(LIFT_PAUSE, {"number": row.mobile_number})
 
 
 @dataclass(frozen=True, slots=True)

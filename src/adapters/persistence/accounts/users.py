@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Engine, Row, text
@@ -11,7 +11,8 @@ from adapters.persistence.accounts.rows import USER_COLUMNS, masked, user_of
 from adapters.persistence.engine import statement, transaction
 from adapters.persistence.jobs import insert_job
 from adapters.persistence.once import forget_keys
-from gemini_core.model.accounts.limits import Ended
+from adapters.persistence.stale import forget, some_stale
+from gemini_core.model.accounts.limits import DAY, Ended
 from gemini_core.model.accounts.people import ERASE_ACCOUNT, Caller, Signup, User
 from gemini_core.model.accounts.policy import AccountPolicy
 from gemini_core.model.ids import JobId, SessionId, UserId
@@ -70,11 +71,17 @@ CLOSE = text(
     SELECT credential_version, ARRAY(SELECT id FROM ended) AS sessions FROM u
     """  # noqa: S608 - constants
 )
+# Ended sessions stay as long as live ones could: they tell from where the user is known. What is counted against a
+# number stays while it limits anything; against one that has no account, as long as a session could live.
 FORGET_STALE = [
-    text("DELETE FROM signups WHERE created_at < :signups_from"),
-    text("DELETE FROM challenges WHERE asked_at < :challenges_from"),
-    # Ended sessions stay as long as live ones could: they tell from where the user is known.
-    text("DELETE FROM sessions WHERE rotated_at < :sessions_from"),
+    some_stale("signups", "created_at < :signups_from"),
+    some_stale("challenges", "asked_at < :day_ago"),
+    some_stale("sessions", "rotated_at < :sessions_from"),
+    some_stale(
+        "phones",
+        """failed_at < :day_ago AND (failures = 0 OR failed_at < :sessions_from
+            AND NOT EXISTS (SELECT FROM users u WHERE u.mobile_number = phones.mobile_number))""",
+    ),
 ]
 # In everybody's order: the rooms, the jobs (whoever works for the account stops), then all the rest.
 LOCK_ROOMS = text(
@@ -154,8 +161,8 @@ class SqlUsers:
             "now": now,
         }
         with transaction(self.engine) as connection:
-            for forget in FORGET_NUMBER:
-                connection.execute(forget, values)
+            for query in FORGET_NUMBER:
+                connection.execute(query, values)
             row = connection.execute(CLOSE, values).one_or_none()
         if row is None:
             raise no_user()
@@ -172,12 +179,11 @@ class SqlUsers:
     def forget_stale(self, *, now: datetime) -> None:
         values = {
             "signups_from": now - self.policy.signup_lives,
-            "challenges_from": now - timedelta(days=1),
+            "day_ago": now - DAY,
             "sessions_from": now - self.policy.session_lives,
         }
-        with statement(self.engine) as connection:
-            for forget in FORGET_STALE:
-                connection.execute(forget, values)
+        for some in FORGET_STALE:
+            forget(self.engine, some, values)
         forget_keys(self.engine, now)
 
 

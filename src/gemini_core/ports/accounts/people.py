@@ -44,7 +44,11 @@ class Users(Protocol):
         ...
 
     def forget_stale(self, *, now: datetime) -> None:
-        """Remove what is of no more use: old sign-ups, finished challenges, sessions and idempotency keys long over."""
+        """Remove what is of no more use: old sign-ups, finished challenges, sessions and idempotency keys long over.
+
+        What wrong codes have brought about for a number stays, as long as it limits anything; for one without an
+        account it lapses after `policy.session_lives`.
+        """
         ...
 
 

@@ -75,6 +75,7 @@ def upgrade() -> None:
         sa.Column("failed_at", INSTANT, nullable=False),
         sa.PrimaryKeyConstraint("mobile_number", name="phones_pkey"),
     )
+    op.create_index("phones_failed_at_idx", "phones", ["failed_at"])
     op.create_table(
         "sessions",
         sa.Column("id", sa.Uuid, nullable=False),
