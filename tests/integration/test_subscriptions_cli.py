@@ -140,7 +140,8 @@ def test_what_wants_an_eye_is_found_and_cleared(shop: Estate, console: Console) 
     assert console.said("sync", user.number, "--clear-flags", "--dry-run")["flags"] == 1
     assert console.said("list", "--flagged")["items"] == flagged
     assert console.said("sync", user.number, "--clear-flags", "--operator", "ada")["cleared"] == 1
-    cleared = json.loads(console.run("audit", "list", "--event", "subscription.flags_cleared", "--json"))["items"]
+    told = console.run("audit", "list", "--user", user_id, "--event", "subscription.flags_cleared", "--json")
+    cleared = json.loads(told)["items"]
     assert [noted["operator"] for noted in cleared] == ["ada"]
     assert console.said("list", "--flagged")["items"] == []
 
