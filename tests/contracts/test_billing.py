@@ -165,6 +165,15 @@ def test_nobody_is_shown_the_page_of_another_customer_than_they_were_linked_to(w
     assert world.begin(user).checkout.id != begun.checkout.id
 
 
+def test_nobody_is_shown_the_page_of_a_customer_who_is_somebody_else(world: BillingWorld) -> None:
+    user, other = world.user(), world.user()
+    begun = world.begin(user)
+    world.records.link(other, f"cus_{user}", operator="op", now=NOW)
+    with pytest.raises(Conflict):
+        world.opened(begun)
+    assert world.checkouts.customer(user).id is None
+
+
 def test_a_customer_deleted_at_the_gateway_is_followed_by_another(world: BillingWorld) -> None:
     user, _ = world.customer()
     before = world.checkouts.customer(user)
@@ -555,6 +564,13 @@ def test_a_customer_is_linked_to_one_user_only(world: BillingWorld) -> None:
     assert world.records.owner("cus_never") is None
 
 
+def test_a_customer_who_is_linked_to_twenty_at_once_is_one_of_them(world: BillingWorld) -> None:
+    users = [world.user() for _ in range(20)]
+    told = tried_at_once(20, lambda n: world.records.link(users[n], "cus_found", operator="op", now=NOW))
+    assert [failure.code for failure in told if failure] == ["customer-taken"] * 19
+    assert [world.records.record(user).customer_id for user in users].count("cus_found") == 1
+
+
 def test_a_closed_account_is_nobodys_customer_and_becomes_none(world: BillingWorld) -> None:
     user, stranger = world.customer()[0], world.user()
     for closed in (user, stranger):
@@ -588,9 +604,11 @@ def test_a_tombstone_can_still_be_looked_at_and_its_flags_cleared(world: Billing
     user, customer = world.customer()
     world.events.receive(hint(customer, concern=Concern.DISPUTE), now=NOW)
     world.subscriptions.bury(user, now=NOW)
+    assert not world.records.record(user).gone
     world.close(user)
     record = world.records.record(user)
     assert (record.customer_id, record.standing, len(record.flags)) == (customer, Standing("basic"), 1)
+    assert record.gone
     assert world.records.clear_flags(user, operator="op", now=NOW) == 1
     with pytest.raises(NotFound):
         world.records.record(UserId(uuid7(NOW)))

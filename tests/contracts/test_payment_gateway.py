@@ -67,6 +67,11 @@ def customer() -> Customer:
     return Customer(user_id=USER, email="a@b.example", known_since=datetime.now(UTC))
 
 
+class Noon:
+    def now(self) -> datetime:
+        return datetime(2026, 5, 17, 12, tzinfo=UTC)
+
+
 @pytest.fixture(params=["stripe", "manual"])
 def world(request: pytest.FixtureRequest) -> Iterator[GatewayWorld]:
     if request.param == "manual":
@@ -139,6 +144,18 @@ def test_closing_pages_leaves_what_was_paid(world: GatewayWorld) -> None:
     world.gateway.close_checkouts(session.customer_id)
     assert world.seen(session) == subscription
     world.gateway.close_checkouts(f"{session.customer_id}-never")
+
+
+def test_an_approval_gives_what_was_previewed(engine: Engine) -> None:
+    manual = ManualGateway(engine, Noon())
+    session = manual.open_checkout(checkout(), customer())
+    whose, bought = manual.preview(session.id)
+    assert manual.subscriptions(session.customer_id) == []
+    assert manual.approve(session.id, operator="op") == whose == USER
+    assert manual.subscriptions(session.customer_id) == [bought]
+    assert manual.preview(session.id) == (whose, bought)
+    with pytest.raises(NotFound):
+        manual.preview("manual-never")
 
 
 def test_an_approval_that_cannot_be_noted_is_not_given(engine: Engine) -> None:

@@ -108,7 +108,7 @@ def billing_verbs(
         ),
         link_customer=LinkCustomer(ports.records, ports.gateway, sync, clock),
         clear_flags=ClearFlags(ports.records, clock),
-        approve_checkout=ApproveCheckout(ports.approvals, sync),
+        approve_checkout=ApproveCheckout(ports.approvals, ports.records, sync),
         billing_records=ports.records,
         billing_events=ports.events,
     )

@@ -60,6 +60,10 @@ class Approvals(Protocol):
         """Checkouts that wait for an approval, oldest first."""
         ...
 
+    def preview(self, session_id: str) -> tuple[UserId, Subscription]:
+        """Whose it is, and what they would have by an approval now; nothing is changed. Raises `NotFound`."""
+        ...
+
     def approve(self, session_id: str, *, operator: str) -> UserId:
         """The operator has the money; answers whose. It is in the audit log at once. Raises `NotFound`."""
         ...

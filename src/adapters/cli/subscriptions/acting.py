@@ -133,12 +133,10 @@ def approve(backend: Backend, session: str | None, dry_run: bool, operator: str,
         ]
         show(rows, as_json=as_json)
         return
-    user = verb.foresee(session) if dry_run else verb(session, operator=operator)
-    told = stands(backend.core.get_subscription(user))
-    if dry_run:
-        show_one({"user": user, "would": "approve", **told, "becomes": {**told, "plan": "pro"}}, as_json=as_json)
-    else:
-        show_one({"user": user, "done": "approve", **told}, as_json=as_json)
+    user, becomes = verb.foresee(session)
+    Act(user, "approve", lambda: becomes, lambda: verb(session, operator=operator)).carry_out(
+        backend, dry_run=dry_run, as_json=as_json
+    )
 
 
 COMMANDS = (grant, revoke, cancel, resume, link, approve)

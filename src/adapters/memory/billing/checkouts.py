@@ -40,7 +40,8 @@ class MemoryCheckouts:
         with billing.store.lock:
             first = billing.first(user, once, now)
             card = billing.card(user, now)
-            if card.customer.id not in (None, session.customer_id):
+            owner = billing.card_of(session.customer_id)
+            if card.customer.id not in (None, session.customer_id) or owner not in (None, card):
                 raise customer_taken()
             card.customer = replace(card.customer, id=session.customer_id)
             stored = billing.checkouts[checkout.id]

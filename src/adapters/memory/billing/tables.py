@@ -136,16 +136,17 @@ class MemoryBilling:
         """All about one user, or their tombstone. Raises `NotFound`."""
         card = self.cards.get(user)
         try:
-            standing = self.people.standing_of(user)
+            standing, gone = self.people.standing_of(user), False
         except NotFound:
             if card is None:
                 raise
-            standing = Standing("basic")
+            standing, gone = Standing("basic"), True
         return BillingRecord(
             user_id=user,
             customer_id=card.customer.id if card else None,
             synced_at=card.synced_at if card else None,
             standing=standing,
+            gone=gone,
             subscriptions=card.subscriptions if card else (),
             grants=self.grants_of(user),
             flags=tuple(card.flags.values()) if card else (),

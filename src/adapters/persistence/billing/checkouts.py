@@ -6,7 +6,14 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, bindparam, insert, select, text, update
 
-from adapters.persistence.billing.rows import LOCK_USER, checkout_of, customer_of, lock_user, subscriptions_of
+from adapters.persistence.billing.rows import (
+    LOCK_USER,
+    checkout_of,
+    customer_of,
+    lock_user,
+    subscriptions_of,
+    told_of_customer,
+)
 from adapters.persistence.engine import statement, transaction
 from adapters.persistence.once import first_outcome, take_key
 from adapters.persistence.tables import billing_checkouts
@@ -78,7 +85,7 @@ class SqlCheckouts:
     def opened(self, checkout: Checkout, session: Session, *, now: datetime, once: Once | None) -> Begun:
         user = checkout.user_id
         with transaction(self.engine) as connection:
-            known = connection.execute(KNOW_CUSTOMER, {"user": user, "customer": session.customer_id}).scalar_one()
+            known = told_of_customer(connection, KNOW_CUSTOMER, user=user, customer=session.customer_id)
             lock_user(connection, user, now)
             if known != session.customer_id:
                 raise customer_taken()

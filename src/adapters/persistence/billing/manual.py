@@ -41,6 +41,12 @@ WAITING = (
 APPROVE = text(
     "UPDATE manual_subscriptions SET approved_at = coalesce(approved_at, :now) WHERE id = :id RETURNING customer_id"
 )
+ONE_APPROVED = text(
+    """
+    SELECT id, customer_id, price, ends_at, coalesce(approved_at, :now) AS approved_at
+    FROM manual_subscriptions WHERE id = :id
+    """
+)
 WITHDRAW = delete(manual_subscriptions).where(
     manual_subscriptions.c.customer_id == bindparam("customer"), manual_subscriptions.c.approved_at.is_(None)
 )
@@ -110,12 +116,20 @@ class ManualGateway:
         with statement(self.engine) as connection:
             return [Awaiting(row.id, _user_of(row.customer_id), row.asked_at) for row in connection.execute(WAITING)]
 
+    def preview(self, session_id: str) -> tuple[UserId, Subscription]:
+        now = self.clock.now()
+        with statement(self.engine) as connection:
+            row = connection.execute(ONE_APPROVED, {"id": session_id, "now": now}).one_or_none()
+        if row is None:
+            raise _no_checkout()
+        return _user_of(row.customer_id), _subscription(row, now)
+
     def approve(self, session_id: str, *, operator: str) -> UserId:
         now = self.clock.now()
         with transaction(self.engine) as connection:
             customer: str | None = connection.execute(APPROVE, {"id": session_id, "now": now}).scalar_one_or_none()
             if customer is None:
-                raise NotFound("There is no such checkout.")
+                raise _no_checkout()
             user = _user_of(customer)
             add_note(connection, approved(user, session_id, operator=operator, now=now))
         return user
@@ -133,6 +147,10 @@ class ManualGateway:
     def _find(self, subscription_id: str) -> Row[Any] | None:
         with statement(self.engine) as connection:
             return connection.execute(ONE, {"subscription": subscription_id}).one_or_none()
+
+
+def _no_checkout() -> NotFound:
+    return NotFound("There is no such checkout.")
 
 
 def _user_of(customer_id: str) -> UserId:

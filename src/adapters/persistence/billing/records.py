@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, Row, bindparam, delete, select, text
 
 from adapters.persistence.accounts.audit import add_note
-from adapters.persistence.billing.rows import customer_of, grant_of, lock_user, subscriptions_of
+from adapters.persistence.billing.rows import customer_of, grant_of, lock_user, subscriptions_of, told_of_customer
 from adapters.persistence.billing.subscriptions import CLOSE_CHECKOUTS_OF, GRANTS_OF
 from adapters.persistence.engine import statement, transaction
 from adapters.persistence.tables import billing_checkouts, billing_flags
@@ -29,7 +29,7 @@ CHECKOUTS_OF = (
 CLEAR_FLAGS = delete(billing_flags).where(billing_flags.c.user_id == bindparam("user"))
 RECORD = text(
     """
-    SELECT p.user_id, c.customer_id, c.synced_at, u.plan, u.plan_until
+    SELECT p.user_id, c.customer_id, c.synced_at, u.plan, u.plan_until, u.id IS NULL AS gone
     FROM (SELECT CAST(:user AS uuid) AS user_id) p
     LEFT JOIN billing_customers c USING (user_id)
     LEFT JOIN users u ON u.id = p.user_id AND u.status <> 'erasing'
@@ -38,7 +38,7 @@ RECORD = text(
 )
 LIST_RECORDS = text(
     """
-    SELECT p.user_id, c.customer_id, c.synced_at, u.plan, u.plan_until
+    SELECT p.user_id, c.customer_id, c.synced_at, u.plan, u.plan_until, u.id IS NULL AS gone
     FROM (SELECT user_id FROM billing_customers UNION SELECT user_id FROM billing_grants) p
     LEFT JOIN billing_customers c USING (user_id)
     LEFT JOIN users u ON u.id = p.user_id AND u.status <> 'erasing'
@@ -74,7 +74,7 @@ OWNER = text("SELECT user_id FROM billing_customers WHERE customer_id = :custome
 LINK = text(
     """
     INSERT INTO billing_customers AS held (user_id, customer_id, created_at)
-    SELECT :user, :customer, :now WHERE NOT EXISTS (SELECT FROM billing_customers WHERE customer_id = :customer)
+    VALUES (:user, :customer, :now)
     ON CONFLICT (user_id) DO UPDATE SET customer_id = excluded.customer_id WHERE held.customer_id IS NULL
     RETURNING user_id
     """
@@ -110,7 +110,7 @@ class SqlBillingRecords:
         with transaction(self.engine) as connection:
             if customer_of(connection, user).id == customer_id:
                 return
-            if connection.execute(LINK, {"user": user, "customer": customer_id, "now": now}).one_or_none() is None:
+            if told_of_customer(connection, LINK, user=user, customer=customer_id, now=now) is None:
                 raise customer_taken()
             lock_user(connection, user, now)  # whoever closes the account now finds the customer, and ends it
             connection.execute(CLOSE_CHECKOUTS_OF, {"user": user})
@@ -145,6 +145,7 @@ def _record(connection: Connection, row: Row[Any]) -> BillingRecord:
         customer_id=row.customer_id,
         synced_at=row.synced_at,
         standing=Standing(row.plan or "basic", row.plan_until),
+        gone=row.gone,
         subscriptions=subscriptions_of(connection, user),
         grants=tuple(grant_of(each) for each in connection.execute(GRANTS_OF, {"user": user})),
         flags=tuple(Flag(Concern(each.concern), each.about, each.raised_at) for each in flags),

@@ -3,11 +3,13 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, select, text
+from sqlalchemy import Connection, Row, TextClause, bindparam, select, text
+from sqlalchemy.exc import IntegrityError
 
 from adapters.persistence.tables import PLAN, subscriptions
 from gemini_core.model.billing.checkouts import Checkout, CheckoutId, Customer, Offer
 from gemini_core.model.billing.events import Concern, EventRecord, EventState, Subject
+from gemini_core.model.billing.records import customer_taken
 from gemini_core.model.billing.subscriptions import Grant, GrantId, Subscription
 from gemini_core.model.ids import UserId
 from gemini_core.model.requests import no_user
@@ -46,6 +48,14 @@ def customer_of(connection: Connection, user: UserId) -> Customer:
     return Customer(
         user_id=user, id=row.customer_id, generation=row.generation, known_since=row.created_at, email=row.email
     )
+
+
+def told_of_customer(connection: Connection, statement: TextClause, **values: object) -> Any:
+    """What a statement answers that stores a user's customer. Raises `Conflict` where that is somebody else."""
+    try:
+        return connection.execute(statement, values).scalar_one_or_none()
+    except IntegrityError:
+        raise customer_taken() from None
 
 
 def subscriptions_of(connection: Connection, user: UserId) -> tuple[Subscription, ...]:

@@ -27,12 +27,13 @@ class Flag:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BillingRecord:
-    """All that billing knows of a user."""
+    """All that billing knows of a user. `gone`: of their account nothing else is left, or soon will be."""
 
     user_id: UserId
     customer_id: str | None
     synced_at: datetime | None
     standing: Standing
+    gone: bool = False
     subscriptions: tuple[Subscription, ...] = ()
     grants: tuple[Grant, ...] = ()
     flags: tuple[Flag, ...] = ()

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from gemini_core.errors import Conflict, NotFound
+from gemini_core.errors import Conflict
 from gemini_core.model.billing.checkouts import Awaiting
 from gemini_core.model.billing.records import BillingRecord, customer_taken
 from gemini_core.model.billing.subscriptions import Grant, GrantId, Standing, SubscriptionStatus, Terms
 from gemini_core.model.events import NOBODY, Audience
 from gemini_core.model.ids import UserId, uuid7
+from gemini_core.model.requests import no_user
 from gemini_core.ports.billing import Approvals, BillingRecords, PaymentGateway, SubscriptionRepo
 from gemini_core.ports.clock import Clock
 from gemini_core.use_cases.billing.syncing import SyncCustomer
@@ -36,9 +37,17 @@ class GrantPro:
     def foresee(self, user: UserId, *, until: datetime | None, reason: str, operator: str) -> SubscriptionStatus:
         """What the status would be."""
         now = self.clock.now()
-        record = self.records.record(user)
+        record = _there(self.records, user)
         grants = (*record.grants, _grant(user, until, reason, operator, now))
         return replace(record, grants=grants).status(now, self.terms)
+
+
+def _there(records: BillingRecords, user: UserId) -> BillingRecord:
+    """All about a user whose account is there. Raises `NotFound`."""
+    record = records.record(user)
+    if record.gone:
+        raise no_user()
+    return record
 
 
 def _grant(user: UserId, until: datetime | None, reason: str, operator: str, now: datetime) -> Grant:
@@ -64,7 +73,7 @@ class RevokeGrants:
     def foresee(self, user: UserId) -> SubscriptionStatus:
         """What the status would be."""
         now = self.clock.now()
-        record = self.records.record(user)
+        record = _there(self.records, user)
         return replace(record, grants=tuple(grant.revoked(now) for grant in record.grants)).status(now, self.terms)
 
 
@@ -86,7 +95,7 @@ class LinkCustomer:
 
     def foresee(self, user: UserId, customer_id: str) -> SubscriptionStatus:
         """What the status would be."""
-        record = self.records.record(user)
+        record = _there(self.records, user)
         found = tuple(self.gateway.subscriptions(customer_id))
         owner = self.records.owner(customer_id)
         if owner not in (None, user) or record.customer_id not in (None, customer_id):
@@ -112,6 +121,7 @@ class ApproveCheckout:
     """Where no vendor takes the money, an operator who has it says so, and the user is on pro."""
 
     approvals: Approvals | None
+    records: BillingRecords
     sync: SyncCustomer
 
     def __call__(self, session_id: str, *, operator: str) -> UserId:
@@ -120,12 +130,10 @@ class ApproveCheckout:
         self.sync(user)
         return user
 
-    def foresee(self, session_id: str) -> UserId:
-        """Whose checkout it is."""
-        found = next((each.user_id for each in self.waiting() if each.session_id == session_id), None)
-        if found is None:
-            raise NotFound("There is no such checkout.")
-        return found
+    def foresee(self, session_id: str) -> tuple[UserId, SubscriptionStatus]:
+        """Whose checkout it is, and what their status would be."""
+        user, bought = self._approvals().preview(session_id)
+        return user, self.sync.foresee_status(self.records.record(user), bought)
 
     def waiting(self) -> Sequence[Awaiting]:
         """What waits for an approval, oldest first. Raises `Conflict` (`no-approvals`)."""

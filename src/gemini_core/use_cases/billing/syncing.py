@@ -39,16 +39,20 @@ class SyncCustomer:
         standing, ended = self._look(user)
         return self._look(user)[0] if ended else standing
 
-    def foresee(self, record: BillingRecord) -> BillingRecord:
-        """What the record would be after a look; nothing is written, here or at the gateway."""
+    def foresee(self, record: BillingRecord, *bought: Subscription) -> BillingRecord:
+        """What the record would be after a look; nothing is written, here or at the gateway.
+
+        `bought`: what will have been bought there by then. Raises `Unavailable`.
+        """
         if record.customer_id is None:
             return record
-        found = sorted(self._found(record.customer_id), key=lambda each: (each.created_at, each.id))
-        return replace(record, subscriptions=tuple(found))
+        found = {each.id: each for each in (*self._found(record.customer_id), *bought)}.values()
+        left = (each.changed(Cancellation.NOW) if record.gone and not each.has_ended else each for each in found)
+        return replace(record, subscriptions=tuple(sorted(left, key=lambda each: (each.created_at, each.id))))
 
-    def foresee_status(self, record: BillingRecord) -> SubscriptionStatus:
-        """What the status would be after a look. Raises `Unavailable`."""
-        return self.foresee(record).status(self.clock.now(), self.terms)
+    def foresee_status(self, record: BillingRecord, *bought: Subscription) -> SubscriptionStatus:
+        """What the status would be, as `foresee`."""
+        return self.foresee(record, *bought).status(self.clock.now(), self.terms)
 
     def _look(self, user: UserId) -> tuple[Standing | None, bool]:
         """Write how things stand; and whether something had to be ended, so that they stand differently now."""
