@@ -209,7 +209,9 @@ def test_a_profile_changes_in_what_is_named(world: AccountWorld) -> None:
 
 
 def close(world: AccountWorld, owner: SignedIn) -> None:
-    world.users.close(owner.user.id, by=owner.session.id, ip="", job=JobId(uuid7(NOW)), request_id="r", now=after(1))
+    world.users.close(
+        owner.user.id, session=owner.session.id, ip="", job=JobId(uuid7(NOW)), request_id="r", now=after(1)
+    )
 
 
 def test_a_closed_account_is_unknown_at_once_and_its_number_free(world: AccountWorld) -> None:
@@ -296,6 +298,15 @@ def test_operators_find_users_page_by_page(world: AccountWorld) -> None:
     assert first.next is not None
     assert len(first.items) == 3
     assert len(found(limit=3, after=first.next)) == 2
+
+
+def test_an_operator_finds_a_number_however_many_longer_ones_there_are(world: AccountWorld) -> None:
+    user = world.sign_in().user
+    for number in range(12):
+        world.sign_in(f"{NUMBER}{number:02}")
+    assert world.operators.find(NUMBER) == user
+    with pytest.raises(NotFound):
+        world.operators.find(NUMBER[:-1])
 
 
 def test_an_operator_makes_an_account_once(world: AccountWorld) -> None:

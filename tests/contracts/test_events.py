@@ -256,7 +256,7 @@ def test_a_plan_whose_telling_cannot_be_promised_is_not_changed(engine: Engine) 
 
 
 def close(repo: Users, user: UserId) -> None:
-    repo.close(user, by=None, ip="", job=JobId(uuid7(NOW)), request_id="r", now=NOW)
+    repo.close(user, session=None, ip="", job=JobId(uuid7(NOW)), request_id="r", now=NOW)
 
 
 def refuse_promises(engine: Engine) -> None:

@@ -148,6 +148,7 @@ def test_a_ring_needs_long_and_different_roots(roots: tuple[bytes, ...]) -> None
         ("password", "too_common"),
         ("PassWord1", "too_common"),
         ("iloveyou", "too_common"),
+        (" " * 8, "too_common"),
         ("gemini12", "guessable"),
         ("4155552671", "guessable"),
         ("margarethe1", "guessable"),

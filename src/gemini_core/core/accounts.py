@@ -158,7 +158,7 @@ def account_verbs(ports: AccountPorts, jobs: JobPorts, rules: AccountRules, cloc
         access_tokens=ports.access_tokens,
         inbox=ports.inbox,
         list_users=ListUsers(clock=clock, operators=ports.operators),
-        find_user=FindUser(clock=clock, contacts=ports.contacts, users=ports.users, operators=ports.operators),
+        find_user=FindUser(contacts=ports.contacts, users=ports.users, operators=ports.operators),
         create_user=CreateUser(clock=clock, contacts=ports.contacts, operators=ports.operators),
         suspend_user=SuspendUser(clock=clock, operators=ports.operators, gate=gate),
         restore_user=RestoreUser(clock=clock, operators=ports.operators),

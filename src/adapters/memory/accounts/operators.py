@@ -9,7 +9,7 @@ from gemini_core.errors import Conflict
 from gemini_core.model.accounts.limits import Ended
 from gemini_core.model.accounts.people import User, UserStatus, masked
 from gemini_core.model.ids import UserId
-from gemini_core.model.requests import Page
+from gemini_core.model.requests import Page, no_user
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,13 @@ class MemoryOperators:
                 and (after is None or user.id < UUID(after[0]))
             ]
         return Page(tuple(found[:limit]), (str(found[limit - 1].id),) if len(found) > limit else None)
+
+    def find(self, number: str) -> User:
+        with self.accounts.store.lock:
+            found = self.accounts.account(number)
+        if found is None:
+            raise no_user()
+        return found
 
     def create(self, user: User, *, operator: str) -> None:
         with self.accounts.store.lock:

@@ -64,7 +64,7 @@ class MemoryPasswords:
 
     def change(
         self,
-        by: Caller | ChallengeId,
+        allowed_by: Caller | ChallengeId,
         password_hash: str,
         *,
         version: int,
@@ -75,8 +75,8 @@ class MemoryPasswords:
     ) -> Ended:
         accounts = self.accounts
         with accounts.store.lock:
-            kept = by.session_id if isinstance(by, Caller) else None
-            user = self._entitled(by, version, now)
+            kept = allowed_by.session_id if isinstance(allowed_by, Caller) else None
+            user = self._entitled(allowed_by, version, now)
             changed = accounts.raise_version(replace(user, has_password=True))
             accounts.hashes[user.id] = password_hash
             ended = accounts.end_sessions(user.id, but=kept)
@@ -88,11 +88,11 @@ class MemoryPasswords:
             accounts.note(event, now, user_id=user.id, session_id=kept, number=masked(user.mobile_number), ip=ip)
             return Ended(user.id, ended, changed.credential_version, kept)
 
-    def _entitled(self, by: Caller | ChallengeId, version: int, now: datetime) -> User:
-        if isinstance(by, Caller):
-            user, _, _ = self.of_caller(by, now=now)
+    def _entitled(self, allowed_by: Caller | ChallengeId, version: int, now: datetime) -> User:
+        if isinstance(allowed_by, Caller):
+            user, _, _ = self.of_caller(allowed_by, now=now)
         else:
-            row, user = self._of_reset(by, now)
+            row, user = self._of_reset(allowed_by, now)
             row.spent_at = now
         if user.credential_version != version:
             raise Unauthenticated("This session has ended.")

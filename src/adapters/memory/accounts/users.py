@@ -39,7 +39,7 @@ class MemoryUsers:
         self,
         user: UserId,
         *,
-        by: SessionId | None,
+        session: SessionId | None,
         ip: str | None,
         operator: str | None = None,
         job: JobId,
@@ -62,7 +62,7 @@ class MemoryUsers:
             )
             ended = accounts.end_sessions(user)
             accounts.promise(job, ERASE_ACCOUNT, request_id, user=str(user))
-            about = {"user_id": user, "session_id": by, "number": masked(number), "ip": ip, "operator": operator}
+            about = {"user_id": user, "session_id": session, "number": masked(number), "ip": ip, "operator": operator}
             accounts.note("account.closed", now, **about)
             return Ended(user, ended, closed.credential_version)
 

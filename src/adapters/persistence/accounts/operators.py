@@ -30,6 +30,7 @@ LIST_USERS = text(
     ORDER BY u.id DESC LIMIT :limit
     """  # noqa: S608 - constants
 )
+FIND_USER = text(f"SELECT {USER_COLUMNS} FROM users u WHERE u.mobile_number = :number")  # noqa: S608 - constants
 CREATE_USER = text(
     f"""
     WITH u AS (
@@ -86,6 +87,13 @@ class SqlOperators:
         with statement(self.engine) as connection:
             users = tuple(user_of(row) for row in connection.execute(LIST_USERS, values))
         return Page(users[:limit], (str(users[limit - 1].id),) if len(users) > limit else None)
+
+    def find(self, number: str) -> User:
+        with statement(self.engine) as connection:
+            row = connection.execute(FIND_USER, {"number": number}).one_or_none()
+        if row is None:
+            raise no_user()
+        return user_of(row)
 
     def create(self, user: User, *, operator: str) -> None:
         values = {

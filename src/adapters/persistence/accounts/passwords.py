@@ -131,7 +131,7 @@ class SqlPasswords:
 
     def change(
         self,
-        by: Caller | ChallengeId,
+        allowed_by: Caller | ChallengeId,
         password_hash: str,
         *,
         version: int,
@@ -140,11 +140,11 @@ class SqlPasswords:
         request_id: str,
         now: datetime,
     ) -> Ended:
-        signed_in = isinstance(by, Caller)
+        caller = allowed_by if isinstance(allowed_by, Caller) else None
         values = self._at(now) | {
-            "user": by.user_id if isinstance(by, Caller) else None,
-            "session": by.session_id if isinstance(by, Caller) else None,
-            "challenge": None if isinstance(by, Caller) else by,
+            "user": caller and caller.user_id,
+            "session": caller and caller.session_id,
+            "challenge": None if caller else allowed_by,
             "password_hash": password_hash,
             "version": version,
             "ip": ip,
@@ -153,9 +153,9 @@ class SqlPasswords:
             "reset_from": now - self.policy.reset_lives,
         }
         with statement(self.engine) as connection:
-            row = connection.execute(CHANGE_BY_CALLER if signed_in else CHANGE_BY_RESET, values).one_or_none()
+            row = connection.execute(CHANGE_BY_CALLER if caller else CHANGE_BY_RESET, values).one_or_none()
         if row is None:
-            raise Unauthenticated("This session has ended.") if signed_in else _spent()
+            raise Unauthenticated("This session has ended.") if caller else _spent()
         return Ended(UserId(row.id), tuple(row.sessions), row.credential_version, values["session"])
 
     def rehash(self, credentials: Credentials, password_hash: str) -> None:

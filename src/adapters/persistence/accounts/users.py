@@ -144,7 +144,7 @@ class SqlUsers:
         self,
         user: UserId,
         *,
-        by: SessionId | None,
+        session: SessionId | None,
         ip: str | None,
         operator: str | None = None,
         job: JobId,
@@ -153,7 +153,7 @@ class SqlUsers:
     ) -> Ended:
         values = {
             "user": user,
-            "session": by,
+            "session": session,
             "ip": ip,
             "operator": operator,
             "job": job,

@@ -27,7 +27,7 @@ class PasswordPolicy:
         if len(text) > self.longest:
             raise Invalid.field(field_name, f"must have at most {self.longest} characters", "too_long")
         folded = text.casefold()
-        if folded in self.common:
+        if folded in self.common or folded.isspace():
             raise Invalid.field(field_name, "is one of the most used passwords", "too_common")
         if _guessable(folded, (*self.app_words, *about)):
             raise Invalid.field(field_name, "is too close to what is known about you or this app", "guessable")

@@ -34,6 +34,10 @@ class Operators(Protocol):
         """Accounts, newest first; `number`: the beginning of it."""
         ...
 
+    def find(self, number: str) -> User:
+        """The account of this number. Raises `NotFound`."""
+        ...
+
     def create(self, user: User, *, operator: str) -> None:
         """An account whose number the operator vouches for. Raises `Conflict` (`number-taken`)."""
         ...

@@ -29,8 +29,8 @@ class Passwords(Protocol):
         ...
 
     def change(
-        self, by: Caller | ChallengeId, password_hash: str, *, version: int, ip: str, job: JobId, request_id: str,
-        now: datetime,
+        self, allowed_by: Caller | ChallengeId, password_hash: str, *, version: int, ip: str, job: JobId,
+        request_id: str, now: datetime,
     ) -> Ended:  # fmt: skip
         """Set a password; end every other session, void every open challenge and reset, promise to tell the user.
 

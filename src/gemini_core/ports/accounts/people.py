@@ -29,7 +29,7 @@ class Users(Protocol):
         self,
         user: UserId,
         *,
-        by: SessionId | None,
+        session: SessionId | None,
         ip: str | None,
         operator: str | None = None,
         job: JobId,

@@ -141,23 +141,11 @@ class SendCode:
         request_id: str = "",
     ) -> CodeSent:
         """Raises `Invalid`, `RateLimited`, `Unauthenticated` (`invalid-credentials`), `Unavailable`."""
-        now, policy = self.clock.now(), self.rules.policy
+        policy = self.rules.policy
         number = served(self.contacts.number(mobile_number), self.rules)
-        demand = self._demand(number, client, with_password=password is not None)
-        withheld = self._admitted(demand, now)
-        wanted = NewChallenge(
-            id=ChallengeId(new_challenge_id(self.rules.ring, self.purpose.byte)),
-            purpose=self.purpose,
-            mobile_number=number.e164,
-            client=client,
-            signup_id=None if signup_id is None else SignupId(signup_id),
-            proven=None,
-            withheld=withheld,
-            reservation=demand.token,
-            job=None if self.at_once else JobId(uuid7(now)),
-            request_id=request_id,
-            now=now,
-        )
+        wanted = self._wanted(client, number, signup_id, request_id)
+        demand = self._demand(wanted, number, with_password=password is not None)
+        wanted = replace(wanted, withheld=self._admitted(demand, wanted.now))
         if password is not None:
             wanted = replace(wanted, proven=self._proven(wanted, password, demand))
         challenge = self._opened(wanted, demand)
@@ -168,13 +156,30 @@ class SendCode:
             challenge, int(policy.code_lives.total_seconds()), int(policy.resend_after.total_seconds()), code
         )
 
-    def _demand(self, number: MobileNumber, client: Client, *, with_password: bool) -> Take:
+    def _wanted(self, client: Client, number: MobileNumber, signup_id: str | None, request_id: str) -> NewChallenge:
+        """The challenge as it is asked for, before anything is known of who asks."""
+        now = self.clock.now()
+        return NewChallenge(
+            id=ChallengeId(new_challenge_id(self.rules.ring, self.purpose.byte)),
+            purpose=self.purpose,
+            mobile_number=number.e164,
+            client=client,
+            signup_id=None if signup_id is None else SignupId(signup_id),
+            proven=None,
+            withheld=False,
+            reservation=token_hex(16),
+            job=None if self.at_once else JobId(uuid7(now)),
+            request_id=request_id,
+            now=now,
+        )
+
+    def _demand(self, wanted: NewChallenge, number: MobileNumber, *, with_password: bool) -> Take:
         """What it takes of the limits: a password's try, too, so that it is counted before it is compared."""
-        policy, ring = self.rules.policy, self.rules.ring
-        demand = self.rules.sends.demand(ring, number, client.network, token_hex(16))
+        policy, ring, network = self.rules.policy, self.rules.ring, wanted.client.network
+        demand = self.rules.sends.demand(ring, number, network, wanted.reservation)
         if not with_password:
             return demand
-        key = f"password:{ring.blind(number.e164)}@{ring.blind(client.network)}"
+        key = f"password:{ring.blind(number.e164)}@{ring.blind(network)}"
         tries = Rule(TRIES, key, policy.password_tries, policy.password_window)
         return replace(demand, own=(*demand.own, tries))
 

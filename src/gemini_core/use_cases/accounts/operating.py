@@ -10,7 +10,7 @@ from gemini_core.model.accounts.limits import BudgetFigures
 from gemini_core.model.accounts.people import User, UserStatus
 from gemini_core.model.accounts.sessions import Session
 from gemini_core.model.ids import JobId, UserId, uuid7
-from gemini_core.model.requests import Page, no_user
+from gemini_core.model.requests import Page
 from gemini_core.ports.accounts.keys import KeyRing
 from gemini_core.ports.accounts.limits import Limits
 from gemini_core.ports.accounts.operating import AuditLog, Operators
@@ -48,7 +48,6 @@ class ListUsers:
 class FindUser:
     """Operators name an account by its id or its number."""
 
-    clock: Clock
     contacts: Contacts
     users: Users
     operators: Operators
@@ -58,14 +57,7 @@ class FindUser:
         try:
             return self.users.show(UserId(UUID(who)))
         except ValueError:
-            number = self.contacts.number(who).e164
-        found = self.operators.list_users(
-            status=None, plan=None, number=number, limit=10, after=None, now=self.clock.now()
-        ).items
-        user = next((user for user in found if user.mobile_number == number), None)
-        if user is None:
-            raise no_user()
-        return user
+            return self.operators.find(self.contacts.number(who).e164)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +127,7 @@ class DeleteUser:
         """Whether all processes know at once; else a worker will tell them. Raises `NotFound`."""
         now = self.clock.now()
         job = JobId(uuid7(now))
-        ended = self.users.close(user, by=None, ip=None, operator=operator, job=job, request_id="", now=now)
+        ended = self.users.close(user, session=None, ip=None, operator=operator, job=job, request_id="", now=now)
         told = self.gate.end(ended)
         self.queue.nudge(job)
         return told

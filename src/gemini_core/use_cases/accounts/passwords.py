@@ -33,13 +33,19 @@ class ReplacePassword:
     queue: JobQueue
 
     def __call__(
-        self, by: Caller | ChallengeId, user: User, password: str, client: Client, request_id: str, now: datetime
+        self,
+        allowed_by: Caller | ChallengeId,
+        user: User,
+        password: str,
+        client: Client,
+        request_id: str,
+        now: datetime,
     ) -> None:
         """Raises `Invalid`; `Unauthenticated` if what allowed it is gone by now."""
         accepted = self.accept("new_password", password, user.mobile_number, user.profile)
         job = JobId(uuid7(now))
         ended = self.passwords.change(
-            by,
+            allowed_by,
             self.hasher.hash(accepted),
             version=user.credential_version,
             ip=client.ip,

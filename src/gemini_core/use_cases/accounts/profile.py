@@ -60,7 +60,7 @@ class DeleteMe:
         now = self.clock.now()
         job = JobId(uuid7(now))
         ended = self.users.close(
-            caller.user_id, by=caller.session_id, ip=client.ip, job=job, request_id=request_id, now=now
+            caller.user_id, session=caller.session_id, ip=client.ip, job=job, request_id=request_id, now=now
         )
         self.gate.end(ended)
         self.queue.nudge(job)

@@ -57,9 +57,9 @@ class SignUp:
         now = self.clock.now()
         number = served(self.contacts.number(mobile_number), self.rules)
         profile = clean_profile(self.contacts, name=name, email=email, username=username)
+        self.gate.admit(self.rules.pace("signup", client), now=now)
         if password is not None:
             password = self.accept("password", password, number.e164, profile)
-        self.gate.admit(self.rules.pace("signup", client), now=now)
         signup = Signup(
             id=SignupId(token_urlsafe(16)),
             mobile_number=number.e164,
