@@ -121,6 +121,27 @@ def test_usage_that_comes_after_the_finish_reason_is_counted(fake: FakeGemini, c
     assert reply(client)[-1] == Piece(usage=Usage(3, 4), finish_reason="stop", model=MODEL)
 
 
+FIGURES: dict[str, tuple[list[object], Usage | None]] = {
+    "nothing": ([{"promptTokenCount": 10, "candidatesTokenCount": 50}, {}], Usage(10, 50)),
+    "a total alone": ([{"promptTokenCount": 10, "candidatesTokenCount": 50}, {"totalTokenCount": 60}], Usage(10, 50)),
+    "no prompt": ([{"promptTokenCount": 10}, {"promptTokenCount": None, "candidatesTokenCount": 4}], Usage(10, 4)),
+    "no thoughts": ([{"promptTokenCount": 10, "thoughtsTokenCount": 7}, {"candidatesTokenCount": 5}], Usage(10, 12)),
+    "thoughts alone": ([{"candidatesTokenCount": 5}, {"thoughtsTokenCount": 7}], Usage(0, 12)),
+    "less": ([{"promptTokenCount": 10, "candidatesTokenCount": 50}, {"candidatesTokenCount": 0}], Usage(10, 0)),
+    "never anything": ([{}, {"totalTokenCount": 60}], None),
+}
+
+
+@pytest.mark.parametrize(("told", "usage"), FIGURES.values(), ids=FIGURES)
+def test_a_figure_holds_until_another_is_told(
+    fake: FakeGemini, client: GeminiClient, told: list[object], usage: Usage | None
+) -> None:
+    first, last = told
+    begun, ended = chunk("Hi", usageMetadata=first), chunk("!", finish="STOP", usageMetadata=last)
+    fake.play(Scene("figures", (begun, ended)))
+    assert reply(client)[-1].usage == usage
+
+
 def test_whoever_the_provider_says_is_answering_is_told(fake: FakeGemini, client: GeminiClient) -> None:
     begun = chunk("Hi", modelVersion=f"{MODEL}-002")
     fake.play(Scene("another version", (begun, chunk("!", finish="STOP", usage=(3, 9), modelVersion=f"{MODEL}-002"))))

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import httpx2
 from google import genai
@@ -18,6 +18,10 @@ _GRACE = 0.5  # seconds that a stream may stay open after its finish reason: fig
 
 _LONGEST_WORD = 200
 _MOST_TOKENS = 2**31 - 1  # more than any call has; what is beyond is nonsense
+
+# What is billed: results of tools as prompt, thoughts as output.
+_PROMPT = {"prompt_token_count", "tool_use_prompt_token_count"}
+_OUTPUT = {"candidates_token_count", "thoughts_token_count"}
 
 _COMPLETE = frozenset({"stop", "max_tokens", "continuation"})
 _BLOCKED = (
@@ -94,9 +98,9 @@ class Calls:
 
 @dataclass(slots=True)
 class _Answer:
-    """What has been heard of one reply."""
+    """What has been heard of one reply. `tokens`: each figure as last told; later chunks may leave it out."""
 
-    usage: Usage | None = None
+    tokens: dict[str, int] = field(default_factory=dict)
     model: str = ""
     finish_reason: str = ""
     block_reason: str = ""
@@ -107,10 +111,17 @@ class _Answer:
     def ended(self) -> bool:
         return bool(self.finish_reason or self.block_reason)
 
+    @property
+    def usage(self) -> Usage | None:
+        return Usage(self._billed(_PROMPT), self._billed(_OUTPUT)) if self.tokens else None
+
+    def _billed(self, figures: set[str]) -> int:
+        return min(max(0, sum(self.tokens.get(figure, 0) for figure in figures)), _MOST_TOKENS)
+
     def piece(self, chunk: types.GenerateContentResponse) -> Piece:
         """Takes a chunk in. Thoughts are no part of a reply; they still show that the provider is alive."""
         if chunk.usage_metadata:
-            self.usage = _usage(chunk.usage_metadata)
+            self.tokens |= chunk.usage_metadata.model_dump(include=_PROMPT | _OUTPUT, exclude_none=True)
         self.model = _word(chunk.model_version or "") or self.model
         if chunk.prompt_feedback and chunk.prompt_feedback.block_reason:
             self.block_reason = _word(chunk.prompt_feedback.block_reason.value).lower()
@@ -161,15 +172,3 @@ def _content(turn: Turn) -> types.Content:
 def _word(told: str) -> str:
     """A name or a reason, as any store can keep it, whatever was sent for it."""
     return storable(told)[:_LONGEST_WORD]
-
-
-def _usage(figures: types.GenerateContentResponseUsageMetadata) -> Usage:
-    """What is billed: results of tools as prompt, thoughts as output."""
-    return Usage(
-        prompt_tokens=_figure(figures.prompt_token_count, figures.tool_use_prompt_token_count),
-        output_tokens=_figure(figures.candidates_token_count, figures.thoughts_token_count),
-    )
-
-
-def _figure(*told: int | None) -> int:
-    return min(max(0, sum(each or 0 for each in told)), _MOST_TOKENS)
