@@ -9,12 +9,14 @@ import pytest
 from tests.contracts.chat_worlds import LIMITS, NOW, ChatWorld, memory_world, postgres_world
 from tests.crowd import tried_at_once
 
+from adapters.memory.model import ScriptedModel
 from gemini_core.errors import Conflict, Invalid, LimitReached, NotFound
 from gemini_core.model.chat import Message, ReplyError, Role, RoomChange, Sent, Status, TokensBy, Usage, day_ends
 from gemini_core.model.ids import ChatroomId, JobId, MessageId, UserId, uuid7
 from gemini_core.model.jobs import Lease
 from gemini_core.model.replies import Answer, ModelCall
 from gemini_core.model.requests import KEY_LIVES, Once
+from gemini_core.use_cases.jobs import Stop
 
 T = TypeVar("T")
 LEASE = timedelta(seconds=30)
@@ -423,6 +425,33 @@ def test_what_somebody_asked_to_stop_does_not_rest_before_it_is_stopped(world: C
     assert claim(world, sent).cancelled
 
 
+def test_a_worker_whose_lease_ran_out_is_told_of_a_cancellation_and_keeps_what_was_said(world: ChatWorld) -> None:
+    author = world.user()
+    room = world.room(author)
+    sent = send(world, author, room.id)
+    lease = claim(world, sent, lease_for=timedelta(0))
+    assert world.replies.begin(lease, history=1, reach=10_000) is not None
+    reply, _ = world.messages.cancel(author, room.id, sent.reply.id, now=NOW)
+    assert (reply.status, world.jobs.unwanted([lease.token])) == (Status.GENERATING, {lease.token})
+    half = Answer(status=Status.CANCELLED, content="Half of an ", model="gemini-test")
+    assert world.replies.finish(lease, half, now=NOW) is not None
+    kept = world.messages.show(author, room.id, sent.reply.id)
+    assert (kept.status, kept.content, used(world, author)) == (Status.CANCELLED, "Half of an ", 1)
+
+
+def test_what_a_dead_worker_had_is_stopped_by_whoever_takes_it_over(world: ChatWorld) -> None:
+    author = world.user()
+    room = world.room(author)
+    sent, following = send(world, author, room.id), send(world, author, room.id)
+    claim(world, sent, lease_for=timedelta(0))
+    world.messages.cancel(author, room.id, sent.reply.id, now=NOW)
+    assert world.jobs.due(limit=10) == [JobId(sent.reply.id)]
+    model = ScriptedModel(["Tea."])
+    assert world.answering(model).work(claim(world, sent), Stop()) == [JobId(following.reply.id)]
+    assert world.messages.show(author, room.id, sent.reply.id).status is Status.CANCELLED
+    assert (model.prompts, used(world, author)) == ([], 1)
+
+
 def test_a_message_that_is_no_reply_cannot_be_cancelled(world: ChatWorld) -> None:
     author = world.user()
     room = world.room(author)
@@ -438,12 +467,12 @@ def test_cancel_racing_finish_leaves_one_final_status_and_an_exact_count(world: 
     cancelled = 0
     for _ in range(10):
         sent = send(world, author, room.id)
-        lease = claim(world, sent, lease_for=timedelta(0))
 
-        def race(number: int, sent: Sent = sent, lease: Lease = lease) -> object:
+        def race(number: int, sent: Sent = sent) -> object:
             if number % 2:
                 return world.messages.cancel(author, room.id, sent.reply.id, now=NOW)
-            return world.replies.finish(lease, DONE, now=NOW)
+            lease = world.jobs.claim(JobId(sent.reply.id), lease_for=LEASE, now=NOW)
+            return lease and world.replies.finish(lease, DONE, now=NOW)
 
         tried_at_once(6, race)
         cancelled += world.messages.show(author, room.id, sent.reply.id).status is Status.CANCELLED
@@ -479,6 +508,15 @@ def test_deleting_a_room_gives_the_unit_of_a_reply_that_rests_back(world: ChatWo
     world.jobs.put_back(lease, after=timedelta(hours=1), failed=True)
     world.rooms.delete(author, room.id)
     assert used(world, author) == 0
+
+
+def test_deleting_a_room_keeps_the_unit_of_a_reply_whose_worker_could_not_renew_its_lease(world: ChatWorld) -> None:
+    author = world.user()
+    room = world.room(author)
+    lease = claim(world, send(world, author, room.id), lease_for=timedelta(0))
+    assert world.replies.begin(lease, history=1, reach=10_000) is not None
+    world.rooms.delete(author, room.id)
+    assert used(world, author) == 1
 
 
 def test_a_room_deleted_while_its_reply_is_finished_leaves_no_error_and_no_job(world: ChatWorld) -> None:

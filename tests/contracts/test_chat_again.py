@@ -136,6 +136,17 @@ def test_a_reply_that_a_worker_has_is_told_to_stop_and_the_new_one_waits_for_it(
     assert conversation(world, author, room) == [again.message.id, again.reply.id]
 
 
+def test_a_superseded_reply_whose_worker_could_not_renew_its_lease_keeps_what_was_said(world: ChatWorld) -> None:
+    author = world.user()
+    room = world.room(author)
+    sent = send(world, author, room.id)
+    lease = claim(world, sent, lease_for=timedelta(0))
+    again = redo(world, author, sent.message, "anew")
+    assert (again.stopped, world.jobs.unwanted([lease.token])) == ((), {lease.token})
+    assert world.replies.finish(lease, DONE, now=NOW) == [JobId(again.reply.id)]
+    assert used(world, author) == 2
+
+
 def test_a_reply_that_is_superseded_before_its_worker_begins_is_cancelled_unasked(world: ChatWorld) -> None:
     author = world.user()
     room = world.room(author)

@@ -161,10 +161,9 @@ class MemoryJobs:
         job = self.jobs.get(lease.id)
         return job is not None and job.token == lease.token
 
-    def leased(self, job_id: JobId) -> bool:
-        """Somebody works on it now."""
-        until = self.jobs[job_id].record.leased_until
-        return until is not None and until > self.store.clock.now()
+    def held(self, job_id: JobId) -> bool:
+        """Somebody works on it, or has died of it; also when the lease ran out, and nobody else has taken the job."""
+        return self.jobs[job_id].token is not None
 
     def ask_to_stop(self, job_id: JobId) -> None:
         """The worker is told when it looks."""
@@ -184,7 +183,7 @@ class MemoryJobs:
         return (
             record.state is JobState.OPEN
             and record.due_at <= self.store.clock.now()
-            and not self.leased(record.id)
+            and (record.leased_until is None or record.leased_until <= self.store.clock.now())
             and not any(self._in_lane(other, record.lane) and id < record.id for id, other in self.jobs.items())
         )
 

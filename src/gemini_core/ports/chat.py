@@ -20,7 +20,7 @@ class RoomRepo(Protocol):
         """Store a room, once per key; answers the room as first stored, and whether this was a replay.
 
         `max_rooms` by the name of a plan; that of `basic` is there, and counts for plans that are not.
-        Raises `Conflict` (`room-limit-reached`), `Invalid` (`idempotency-key-reused`).
+        Raises `NotFound` for no such user, `Conflict` (`room-limit-reached`), `Invalid` (`idempotency-key-reused`).
         """
         ...
 
@@ -118,8 +118,9 @@ class MessageRepo(Protocol):
     def cancel(
         self, author: UserId, room: ChatroomId, reply: MessageId, *, now: datetime
     ) -> tuple[Message, Sequence[JobId]]:
-        """Stop a reply: at once where nobody works on it (the unit is given back), else its worker is told.
+        """Stop a reply: at once where no worker has it (the unit is given back), else its worker is told.
 
+        A worker has it until it puts it back, also when its lease ran out: it, or whoever takes the job over, stops it.
         Answers the reply as it is now, and the jobs worth a nudge. Raises `NotFound`
         (also for a message that is no reply), `Conflict` (`already-final`).
         """

@@ -134,12 +134,12 @@ class MemoryMessages:
         return sent
 
     def _stoppable(self, room: ChatroomId, superseding: MessageId | None) -> tuple[MessageId, ...]:
-        """The replies above an id that nobody works on."""
+        """The replies above an id that no worker has."""
         if superseding is None:
             return ()
         jobs = self.chat.jobs
         above = [id for id in self.chat.messages[room] if id > superseding and JobId(id) in jobs.jobs]
-        return tuple(sorted(id for id in above if not jobs.leased(JobId(id))))
+        return tuple(sorted(id for id in above if not jobs.held(JobId(id))))
 
     def _supersede(
         self, room: Chatroom, after: MessageId | None, stoppable: tuple[MessageId, ...], now: datetime
@@ -202,7 +202,7 @@ class MemoryMessages:
             if message.status.final:
                 raise already_final()
             job = JobId(reply)
-            if chat.jobs.leased(job):
+            if chat.jobs.held(job):
                 chat.jobs.ask_to_stop(job)
                 return message, ()
             del chat.jobs.jobs[job]

@@ -70,7 +70,7 @@ class MemoryChat:
         """The room with everything in it."""
         for message in self.messages.pop(room, {}).values():
             if message.status is Status.PENDING or (
-                message.status is Status.GENERATING and not self.jobs.leased(JobId(message.id))
+                message.status is Status.GENERATING and not self.jobs.held(JobId(message.id))
             ):
                 self.give_back(message.id, self.rooms[room].user_id)
             self.units.pop(message.id, None)

@@ -39,7 +39,8 @@ ALTERNATIVES = (
     .order_by("id")
     .limit(bindparam("limit"))
 )
-LOCK_JOB = text("SELECT leased_until > now() AS leased FROM jobs WHERE id = :reply AND lane = :room FOR UPDATE")
+# Who has a lease may be at work although it ran out: after an outage of the database all have.
+LOCK_JOB = text("SELECT lease IS NOT NULL AS held FROM jobs WHERE id = :reply AND lane = :room FOR UPDATE")
 TELL_WORKER = text("UPDATE jobs SET cancelled = true WHERE id = :reply")
 
 
@@ -134,7 +135,7 @@ class SqlMessages:
             if job is None:  # It is final; or its room was deleted while this waited for the job.
                 raise no_message() if connection.execute(MESSAGE, reader).one_or_none() is None else already_final()
             nudge: list[JobId] = []
-            if job.leased:
+            if job.held:
                 connection.execute(TELL_WORKER, key)
             else:
                 stop_replies(connection, room, [reply], now)

@@ -38,7 +38,7 @@ UNDER_WAY = text(
     """
 )
 LOCK_JOBS = text(
-    "SELECT id, leased_until > now() AS leased FROM jobs WHERE lane = :room AND id > :after ORDER BY id FOR UPDATE"
+    "SELECT id, lease IS NOT NULL AS held FROM jobs WHERE lane = :room AND id > :after ORDER BY id FOR UPDATE"
 )
 TELL_WORKERS = text("UPDATE jobs SET cancelled = true WHERE id = ANY(:ids)").bindparams(IDS)
 SUPERSEDE = text("UPDATE messages SET superseded = true WHERE chatroom_id = :room AND id > :after AND NOT superseded")
@@ -134,8 +134,8 @@ class _Redo:
         """Everything above this id; answers the replies that nobody had begun, and how many messages it were."""
         key = {"room": self.room, "after": after}
         jobs = self.connection.execute(LOCK_JOBS, key).all()
-        waiting = [job.id for job in jobs if not job.leased]
-        self.connection.execute(TELL_WORKERS, {"ids": [job.id for job in jobs if job.leased]})
+        waiting = [job.id for job in jobs if not job.held]
+        self.connection.execute(TELL_WORKERS, {"ids": [job.id for job in jobs if job.held]})
         stop_replies(self.connection, self.room, waiting, self.now)
         gone = self.connection.execute(SUPERSEDE, key).rowcount
         self.connection.execute(FORGET_SUMMARIES, key)

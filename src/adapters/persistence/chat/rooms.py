@@ -41,7 +41,7 @@ LOCK_ROOM = text("SELECT id FROM chatrooms WHERE id = :room AND user_id = :owner
 # What a worker is in the midst of, only it could tell whether it has said anything.
 DROP_JOBS = text(
     """
-    DELETE FROM jobs WHERE lane = :room RETURNING id, leased_until > now() AND EXISTS (
+    DELETE FROM jobs WHERE lane = :room RETURNING id, lease IS NOT NULL AND EXISTS (
         SELECT FROM messages m WHERE m.chatroom_id = :room AND m.id = jobs.id AND m.status = 'generating') AS under_way
     """
 )
