@@ -5,6 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import TypeVar
 
+from sqlalchemy import Engine, text
+
+from adapters.local.processes import until
 from gemini_core.errors import Failure
 
 T = TypeVar("T")
@@ -32,3 +35,16 @@ def tried_at_once(times: int, deed: Callable[[int], T]) -> list[T | Failure]:
             return failure
 
     return at_once(times, tried)
+
+
+def waiting(engine: Engine, count: int) -> bool:
+    """So many connections wait for a lock."""
+    query = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+
+    def counted() -> bool:
+        with engine.connect() as connection:
+            return bool(connection.execute(query).scalar_one() == count)
+
+    return until(counted, within=10)

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Connection, Engine, func, select, text
 from sqlalchemy.exc import IntegrityError
 from tests.contracts.chat_worlds import LIMITS, NOW, ChatWorld, postgres_world
+from tests.crowd import waiting
 
 from adapters.local.processes import until
 from adapters.persistence import engine as engines
@@ -43,19 +44,6 @@ def held(engine: Engine, lock: str, **values: Any) -> Iterator[Connection]:
         with connection.begin():
             connection.execute(text(lock), values)
             yield connection
-
-
-def waiting(engine: Engine, count: int) -> bool:
-    """So many connections wait for a lock."""
-    query = text(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    )
-
-    def counted() -> bool:
-        with engine.connect() as connection:
-            return bool(connection.execute(query).scalar_one() == count)
-
-    return until(counted, within=10)
 
 
 def test_only_the_sender_of_a_room_that_somebody_holds_waits_for_it(

@@ -8,9 +8,10 @@ from gemini_core.model.accounts.people import Profile, User, UserStatus
 from gemini_core.model.accounts.sessions import Session
 from gemini_core.model.ids import SessionId, UserId
 
-# A session that goes on, beside its user `u`.
-LIVE = """s.ended_at IS NULL AND s.expires_at > :now AND s.rotated_at > :idle_from
-    AND s.credential_version = u.credential_version AND u.status = 'active'"""
+# A session that nobody has ended and that has not run out.
+LASTING = "s.ended_at IS NULL AND s.expires_at > :now AND s.rotated_at > :idle_from"
+# One that goes on, beside its user `u`. Who waits for its row sees that anew, and the user as before the wait.
+LIVE = f"{LASTING} AND s.credential_version = u.credential_version AND u.status = 'active'"
 # The sign-up of the same requester: the one they name, else the latest from their network.
 OFFERED = """SELECT id, password_hash FROM signups
     WHERE mobile_number = :number AND created_at > :signups_from

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
-from adapters.persistence.accounts.rows import LIVE, SESSION_COLUMNS, session_of
+from adapters.persistence.accounts.rows import LASTING, LIVE, SESSION_COLUMNS, session_of
 from adapters.persistence.engine import statement
 from gemini_core.errors import NotFound
 from gemini_core.model.accounts.limits import Ended
@@ -50,8 +50,7 @@ ALIVE = text(
 END = text(
     f"""
     WITH ended AS (
-        UPDATE sessions s SET ended_at = :now FROM users u
-        WHERE s.id = :session AND u.id = :user AND s.user_id = u.id AND {LIVE} RETURNING s.id
+        UPDATE sessions s SET ended_at = :now WHERE s.id = :session AND s.user_id = :user AND {LASTING} RETURNING s.id
     ), noted AS (
         INSERT INTO audit (at, event, user_id, session_id, ip) SELECT :now, 'session.ended', :user, id, :ip FROM ended
     )
@@ -90,6 +89,8 @@ class SqlSessions:
         }
         with statement(self.engine) as connection:
             row = connection.execute(ROTATE, values).one_or_none()
+            if row is None:  # it may have waited for a change of the password, which this session outlives
+                row = connection.execute(ROTATE, values).one_or_none()
         if row is None:
             return None
         return session_of(row) if row.ended_at is None else Reused(UserId(row.owner), session)
