@@ -1,10 +1,13 @@
 """Every part of the container can be made: the container itself does not check the names of arguments."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from dependency_injector.providers import Dependency, Selector
 from structlog.testing import capture_logs
+from tests.fakes.program import environ
 
 from adapters.local.folder import FolderAttachments
 from adapters.local.stripe_sandbox.server import Sandbox
@@ -40,6 +43,12 @@ def test_every_part_can_be_made_without_reaching_anything(environ: dict[str, str
     for name, provider in container.providers.items():
         if not isinstance(provider, Dependency):
             assert provider() is not None, name
+
+
+def test_a_vendors_package_is_loaded_only_where_the_vendor_is_used() -> None:
+    loading = "import sys, adapters.wiring.container; print({'stripe', 'google.genai', 'obstore'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", loading], env=environ(), capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
 
 
 @pytest.mark.parametrize(("environ", "choice"), [(SERVERS, "demo"), (SERVERS | VENDORS, "gemini")])

@@ -1,6 +1,6 @@
 """`gemini-backend users`: accounts, as their operator sees them."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from uuid import UUID
 
 import click
@@ -38,7 +38,8 @@ def list_users(
     page = backend.core.list_users(
         status=status, plan=plan, number=number, limit=limit, after=(str(after),) if after else None
     )
-    show([_user(user) for user in page.items], as_json=as_json, following=page.next)
+    now = backend.core.clock.now()
+    show([_user(user, now) for user in page.items], as_json=as_json, following=page.next)
 
 
 @users.command("show")
@@ -50,7 +51,7 @@ def show_user(backend: Backend, who: str, as_json: bool) -> None:
     user = backend.core.find_user(who)
     profile = {"name": user.profile.name, "email": user.profile.email, "username": user.profile.username}
     about = {"plan_until": user.plan_until, "has_password": user.has_password}
-    show_one({**_user(user), **profile, **about}, as_json=as_json)
+    show_one({**_user(user, backend.core.clock.now()), **profile, **about}, as_json=as_json)
 
 
 @users.command("create")
@@ -72,7 +73,7 @@ def create_user(
 ) -> None:
     """Make an account for a number that you vouch for."""
     user = backend.core.create_user(mobile_number, operator=operator, name=name, email=email, username=username)
-    show_one(_user(user), as_json=as_json)
+    show_one(_user(user, backend.core.clock.now()), as_json=as_json)
 
 
 @users.command("suspend")
@@ -142,12 +143,12 @@ def _show_end(deed: str, user: User, *, told: bool, as_json: bool) -> None:
         click.echo(REDIS_AWAY, err=True)
 
 
-def _user(user: User) -> Record:
+def _user(user: User, now: datetime) -> Record:
     return {
         "id": user.id,
         "mobile_number": user.mobile_number,
         "status": user.status,
-        "plan": user.plan_at(datetime.now(UTC)),
+        "plan": user.plan_at(now),
         "created_at": user.created_at,
     }
 

@@ -1,5 +1,7 @@
 """How billing is put together: who takes the money, and what is sold."""
 
+from typing import TYPE_CHECKING
+
 import structlog
 
 from adapters.memory.billing.nothing import NothingForSale
@@ -10,12 +12,14 @@ from adapters.persistence.billing.records import SqlBillingRecords
 from adapters.persistence.billing.subscriptions import SqlSubscriptions
 from adapters.persistence.engine import Engine
 from adapters.settings import Settings
-from adapters.stripe.gateway import StripeGateway
 from adapters.stripe.keys import API
 from gemini_core.core import BillingPorts
 from gemini_core.model.billing.checkouts import Offer
 from gemini_core.model.billing.subscriptions import Terms
 from gemini_core.ports.clock import Clock
+
+if TYPE_CHECKING:
+    from adapters.stripe.gateway import StripeGateway
 
 log = structlog.get_logger()
 
@@ -63,13 +67,15 @@ def lacking(settings: Settings) -> list[str]:
     return [said for said, value in needed.items() if not value]
 
 
-def _gateway(settings: Settings, database: Engine, clock: Clock) -> StripeGateway | ManualGateway | NothingForSale:
+def _gateway(settings: Settings, database: Engine, clock: Clock) -> "StripeGateway | ManualGateway | NothingForSale":
     if settings.payments == "manual":
         return ManualGateway(database, clock)
     if not settings.stripe_secret_key:
         return NothingForSale()
     for missing in lacking(settings):
         log.warning(missing)
+    from adapters.stripe.gateway import StripeGateway
+
     return StripeGateway(
         settings.stripe_secret_key,
         base_url=settings.stripe_base_url or API,

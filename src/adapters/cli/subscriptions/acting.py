@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import click
 
@@ -46,7 +46,7 @@ def grant(
 ) -> None:
     """Give a user pro, whatever they pay."""
     user, verb = find(backend, who), backend.core.grant_pro
-    until = datetime.now(UTC) + timedelta(days=days) if days else None
+    until = backend.core.clock.now() + timedelta(days=days) if days else None
     Act(
         user,
         f"grant pro {f'until {until:%Y-%m-%d}' if until else 'for ever'}",

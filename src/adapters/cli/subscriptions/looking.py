@@ -1,6 +1,6 @@
 """Looking at subscriptions and at the provider's events."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 import click
@@ -31,7 +31,7 @@ def list_subscriptions(
     as_json: bool,
 ) -> None:
     """Who is or was a customer, or has a grant; oldest first."""
-    stale_before = datetime.now(UTC) - timedelta(hours=stale) if stale else None
+    stale_before = backend.core.clock.now() - timedelta(hours=stale) if stale else None
     which = BillingFilter(status=status, stale_before=stale_before, duplicates=duplicates, flagged=flagged)
     page = backend.core.billing_records.list_records(which, limit=limit, after=(str(after),) if after else None)
     show([_line(record) for record in page.items], as_json=as_json, following=page.next)
