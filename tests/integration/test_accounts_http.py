@@ -70,6 +70,30 @@ def test_the_journey_from_a_number_to_an_account_and_out_again(api: Api) -> None
     assert api.post("/auth/refresh/", {"refresh": pair.json["refresh"]}).status_code == 401
 
 
+def test_whose_account_goes_while_they_call_is_signed_out_and_signing_out_of_nothing_is_done(at_home: House) -> None:
+    api, container = at_home
+    token = api.sign_up()["access"]
+    assert api.get("/user/me/", token=token).status_code == 200
+    with container.database().connect() as connection:  # this moment: nobody has been told yet
+        connection.exec_driver_sql("UPDATE users SET status = 'erasing'")
+    for method, path in (
+        ("GET", "/user/me/"),
+        ("PATCH", "/user/me/"),
+        ("DELETE", "/user/me/"),
+        ("GET", "/user/me/usage/"),
+        ("POST", "/chatroom/"),
+        ("POST", "/subscribe/pro/"),
+        ("GET", "/subscription/status/"),
+        ("POST", "/subscription/cancel/"),
+        ("POST", "/subscription/portal/"),
+        ("POST", "/auth/logout-all/"),
+    ):
+        answer = api.call(method, path, {} if method == "PATCH" else None, token=token)
+        assert (answer.status_code, answer.json["type"]) == (401, "/problems/unauthenticated"), path
+        assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"'
+    assert api.post("/auth/logout/", token=token).status_code == 204
+
+
 def test_a_number_finds_its_challenge_from_the_same_address_only(api: Api) -> None:
     api.post("/auth/signup/", {"mobile_number": NUMBER})
     sent = api.ask()

@@ -27,6 +27,7 @@ from gemini_core.errors import (
     Unauthenticated,
     Unavailable,
 )
+from gemini_core.model.requests import no_user
 
 SOURCES = Path(errors.__file__).parents[1]
 # Said by verbs of the operator's command line alone.
@@ -82,6 +83,11 @@ def test_a_failure_becomes_its_problem(failure: Failure, status: int, slug: str)
 def test_each_field_at_fault_is_named() -> None:
     answer = answer_to(Invalid("Bad.", FieldError("content", "is too long", "too_long")))
     assert answer.json["errors"] == [{"field": "content", "message": "is too long", "code": "too_long"}]
+
+
+def test_who_is_signed_in_and_no_user_any_more_is_answered_as_signed_out() -> None:
+    gone, ended = answer_to(no_user()), answer_to(Unauthenticated("This session has ended."))
+    assert (gone.status_code, gone.json, gone.headers) == (401, ended.json, ended.headers)
 
 
 def test_401_challenges_for_a_bearer_token() -> None:

@@ -19,6 +19,7 @@ from adapters.http.describing import Moment, Parameter, describe
 from adapters.http.kinds import KINDS, Kind
 from gemini_core.errors import Failure, Invalid, LimitReached, NotFound, RateLimited, Unauthenticated, Unavailable
 from gemini_core.model.billing.checkouts import AlreadySubscribed
+from gemini_core.model.requests import NoUser
 from gemini_core.ports.clock import Clock
 
 log = structlog.get_logger()
@@ -81,6 +82,7 @@ class Answers:
         app.add_error_handler(Exception, self.unexpected)
         app.add_error_handler(falcon.HTTPError, self.protocol)
         app.add_error_handler(Failure, self.failure)
+        app.add_error_handler(NoUser, self.gone)
 
     def failure(self, req: falcon.Request, resp: falcon.Response, failure: Failure, _params: dict[str, Any]) -> None:
         """A verb said no."""
@@ -110,6 +112,10 @@ class Answers:
             case _:
                 pass
         _send(resp, problem)
+
+    def gone(self, req: falcon.Request, resp: falcon.Response, _failure: NoUser, params: dict[str, Any]) -> None:
+        """The one user that a request can be about is its caller, whose account has just been closed: signed out."""
+        self.failure(req, resp, Unauthenticated("This session has ended."), params)
 
     def protocol(
         self, req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError, _params: dict[str, Any]

@@ -54,6 +54,10 @@ def key_reused() -> Invalid:
     return Invalid("This Idempotency-Key was used with another request.", code="idempotency-key-reused")
 
 
-def no_user() -> NotFound:
-    """There is none, or no longer."""
-    return NotFound("There is no such user.")
+class NoUser(NotFound):
+    """There is no such user, or no longer."""
+
+
+def no_user() -> NoUser:
+    """The failure for a user that is not there."""
+    return NoUser("There is no such user.")

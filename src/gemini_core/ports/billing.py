@@ -115,7 +115,7 @@ class CheckoutRepo(Protocol):
         ...
 
     def customer(self, user: UserId) -> Customer:
-        """Who the user is to the gateway; without an id where they never were there."""
+        """Who the user is to the gateway; without an id where they never were there. Raises `NotFound`."""
         ...
 
     def forget_customer(self, customer: Customer) -> None:

@@ -1,5 +1,6 @@
 """Where users are signed in."""
 
+from contextlib import suppress
 from uuid import UUID
 
 import falcon
@@ -11,6 +12,7 @@ from adapters.http.accounts.answers import Pair, Token, pair_answer
 from adapters.http.auth import caller
 from adapters.http.describing import Moment, describe
 from gemini_core.core import Core
+from gemini_core.errors import NotFound
 from gemini_core.model.accounts.sessions import Session
 from gemini_core.model.ids import SessionId
 
@@ -65,7 +67,8 @@ class Sessions:
         """Ends this session, on every process at once."""
         who = caller(req)
         bodies.read(req, bodies.Nothing)
-        self._core.end_session(who, req.context.client, who.session_id)
+        with suppress(NotFound):  # it has ended this moment
+            self._core.end_session(who, req.context.client, who.session_id)
         resp.status = falcon.HTTP_204
 
     @describe("Sign out everywhere", body=bodies.Nothing, answers={204: None})

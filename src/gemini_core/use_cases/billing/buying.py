@@ -30,7 +30,7 @@ class SubscribePro:
     clock: Clock
 
     def __call__(self, user: UserId, *, key: str | None = None) -> Begun:
-        """Raises `AlreadySubscribed`, `Unavailable`, `Invalid` (a bad key; `idempotency-key-reused`)."""
+        """Raises `AlreadySubscribed`, `NotFound`, `Unavailable`, `Invalid` (a bad key; `idempotency-key-reused`)."""
         once = Once.of(key, "subscribe_pro")
         now = self.clock.now()
         draft = Checkout(id=CheckoutId(uuid7(now)), user_id=user, offer=self.offer, created_at=now)
@@ -104,7 +104,10 @@ class OpenPortal:
     offer: Offer
 
     def __call__(self, user: UserId) -> str:
-        """The page's URL. Raises `Conflict` (`no-subscription`, `no-portal`), `Unavailable`."""
+        """The page's URL.
+
+        Raises `Conflict` (`no-subscription`, `no-portal`), `NotFound` (no such user), `Unavailable`.
+        """
         customer = self.checkouts.customer(user)
         nothing = Conflict("There is no subscription to manage.", code="no-subscription")
         if customer.id is None:

@@ -44,7 +44,10 @@ class CreateRoom:
         model: str | None = None,
         key: str | None = None,
     ) -> tuple[Chatroom, bool]:
-        """The room, and whether this was a replay. Raises `Invalid`, `Forbidden`, `Conflict`, `Unavailable`."""
+        """The room, and whether this was a replay.
+
+        Raises `Invalid`, `Forbidden`, `Conflict`, `NotFound` (no such user), `Unavailable`.
+        """
         now = self.clock.now()
         once = Once.of(key, "create_room", title=title, system_instruction=system_instruction, model=model)
         title = checked("title", title, MAX_TITLE)
