@@ -11,6 +11,7 @@ from adapters.persistence.billing.records import SqlBillingExport
 from adapters.persistence.chat.export import SqlChatExport
 from gemini_core.model.accounts.people import Caller
 from gemini_core.model.attachments import Attachment
+from gemini_core.model.billing.events import Concern, Hint, Subject
 from gemini_core.model.chat import Usage, day_ends
 from gemini_core.model.ids import SessionId, UserId, uuid7
 from gemini_core.ports.attachments import AttachmentStore
@@ -71,6 +72,27 @@ def test_attempts_to_buy_are_told(engine: Engine) -> None:
     begun = [world.begin(user).checkout for user in (ann, bob)]
     parts = {name: [dict(row) for row in rows] for name, rows in SqlBillingExport(engine).parts(ann)}
     assert [(each["id"], each["closed"]) for each in parts["checkouts"]] == [(begun[0].id, False)]
+
+
+def test_what_the_gateway_told_of_somebody_and_what_was_flagged_is_told(engine: Engine) -> None:
+    world = billing_world(engine)
+    (ann, customer), (_, bobs) = world.customer(), world.customer()
+    for whose, event in ((customer, "evt_1"), (bobs, "evt_2"), (None, "evt_3")):
+        told = Hint(
+            event_id=event,
+            kind="charge.refunded",
+            happened_at=NOW,
+            matters=True,
+            customer_id=whose,
+            subject=Subject("charge", f"ch_{event}"),
+            concern=Concern.REFUND,
+        )
+        world.events.receive(told, now=NOW)
+    parts = {name: [dict(row) for row in rows] for name, rows in SqlBillingExport(engine).parts(ann)}
+    assert [(each["id"], each["kind"], each["happened_at"]) for each in parts["payment_events"]] == [
+        ("evt_1", "charge.refunded", NOW)
+    ]
+    assert [(each["concern"], each["about"]) for each in parts["payment_flags"]] == [("refund", "ch_evt_1")]
 
 
 def test_tokens_are_added_up_by_day_model_and_plan(engine: Engine) -> None:

@@ -390,6 +390,7 @@ billing_events = Table(
     # The look that will have seen what the event is about.
     Column("sync_number", BigInteger),
 )
+Index("billing_events_customer_id_idx", billing_events.c.customer_id)
 Index("billing_events_waiting_idx", billing_events.c.customer_id, postgresql_where=text("state = 'received'"))
 Index("billing_events_received_at_id_idx", billing_events.c.received_at.desc(), billing_events.c.id.desc())
 

@@ -12,7 +12,7 @@ from adapters.persistence.accounts.audit import add_note
 from adapters.persistence.billing.rows import customer_of, grant_of, lock_user, subscriptions_of, told_of_customer
 from adapters.persistence.billing.subscriptions import CLOSE_CHECKOUTS_OF, GRANTS_OF
 from adapters.persistence.engine import statement, transaction
-from adapters.persistence.tables import billing_checkouts, billing_flags
+from adapters.persistence.tables import billing_checkouts, billing_events, billing_flags
 from gemini_core.model.billing.acts import flags_cleared, linked
 from gemini_core.model.billing.events import Concern
 from gemini_core.model.billing.records import BillingFilter, BillingRecord, Flag, customer_taken
@@ -25,6 +25,11 @@ CHECKOUTS_OF = (
     select(billing_checkouts)
     .where(billing_checkouts.c.user_id == bindparam("user"))
     .order_by(billing_checkouts.c.created_at)
+)
+EVENTS_OF = (
+    select(*(billing_events.c[name] for name in ("id", "kind", "state", "concern", "happened_at", "received_at")))
+    .where(billing_events.c.customer_id == bindparam("customer"))
+    .order_by(billing_events.c.received_at)
 )
 CLEAR_FLAGS = delete(billing_flags).where(billing_flags.c.user_id == bindparam("user"))
 RECORD = text(
@@ -165,4 +170,7 @@ class SqlBillingExport:
         yield "payment_customer", iter([{"id": record.customer_id}] if record.customer_id else [])
         with statement(self.engine) as connection:
             checkouts = [dict(row) for row in connection.execute(CHECKOUTS_OF, {"user": user}).mappings()]
+            events = [dict(row) for row in connection.execute(EVENTS_OF, {"customer": record.customer_id}).mappings()]
         yield "checkouts", iter(checkouts)
+        yield "payment_events", iter(events)
+        yield "payment_flags", (asdict(each) for each in record.flags)

@@ -101,6 +101,7 @@ def upgrade() -> None:
         sa.Column("sync_number", sa.BigInteger),
         sa.PrimaryKeyConstraint("id", name="billing_events_pkey"),
     )
+    op.create_index("billing_events_customer_id_idx", "billing_events", ["customer_id"])
     op.create_index(
         "billing_events_waiting_idx",
         "billing_events",
