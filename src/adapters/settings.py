@@ -153,7 +153,7 @@ class Settings:
         (), listed(values.webhook_key), "signs them: whsec_ and base64; comma-separated for rotation", secret=True
     )
 
-    api_processes: int = variable(1, whole(1, 64), "processes of the API")
+    api_processes: int = variable(1, whole(1, 64), "processes of the API; /metrics tells of whichever answers")
     api_threads: int = variable(1024, whole(1, 16_384), "threads of an API process")
     api_processors: str = variable("one", one_of("one", "all"), "where these threads run: on one processor or on all")
     worker_threads: int = variable(256, whole(1, 4_096), "jobs that a worker does at a time")

@@ -118,7 +118,11 @@ class _Asking(threading.Thread):
 
 
 class Metrics:
-    """The figures of this process. With several API processes each has its own: run them as targets of their own."""
+    """The figures of the process that answers.
+
+    With API_PROCESSES each call may meet another one, and the figures jump. Whoever needs them exact runs several
+    servers of one process, each with a port of its own: a target each.
+    """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         ProcessCollector(registry=registry)
