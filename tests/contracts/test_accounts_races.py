@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import pytest
@@ -15,6 +16,8 @@ from tests.contracts.account_worlds import HERE, NOW, THERE, AccountWorld, after
 from tests.crowd import waiting
 
 from adapters.persistence.engine import transaction
+from gemini_core.model.accounts.codes import SignedIn
+from gemini_core.model.accounts.people import Client
 from gemini_core.model.accounts.sessions import Session
 
 T = TypeVar("T")
@@ -78,3 +81,24 @@ def test_another_session_is_not_renewed_while_the_password_changes(world: Accoun
         lambda: world.sessions.rotate(other.session.id, 0, ip=HERE.ip, now=after(1)),
     )
     assert outcome == [None]
+
+
+def test_however_many_sign_in_at_once_twenty_sessions_are_left(world: AccountWorld, engine: Engine) -> None:
+    owner = world.sign_in()
+    for number in range(1, 20):
+        world.sign_in(now=after(number))
+    clients = [Client(f"203.0.113.{index}", f"203.0.113.{index}") for index in range(6)]
+    first, *others = (world.sent(by=client, now=after(60)) for client in clients)
+    outcomes = overtaken(
+        engine,
+        lambda before: before.type_in(first, by=clients[0], now=after(60)),
+        *(
+            partial(world.type_in, each, by=client, now=after(60))
+            for each, client in zip(others, clients[1:], strict=True)
+        ),
+    )
+    live = {session.id for session in world.sessions.live(owner.user.id, now=after(60))}
+    displaced = [session for outcome in outcomes if isinstance(outcome, SignedIn) for session in outcome.displaced]
+    assert len(live) == 20
+    assert {outcome.session.id for outcome in outcomes if isinstance(outcome, SignedIn)} < live
+    assert len(world.events("session.displaced")) == 6 == len({*displaced}) + 1

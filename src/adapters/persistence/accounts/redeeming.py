@@ -15,10 +15,16 @@ from gemini_core.model.ids import SessionId
 LATEST = """SELECT id FROM challenges
     WHERE mobile_number = :number AND network = :network AND redeemed_at IS NULL AND asked_at > :ceiling_from
     ORDER BY asked_at DESC LIMIT 1"""
+# The member's sessions but for those used last, :kept of them.
+END_OLDEST = f"""UPDATE sessions SET ended_at = :now WHERE ended_at IS NULL AND id IN (
+            SELECT s.id FROM sessions s JOIN users u ON u.id = s.user_id JOIN member m ON m.user_id = u.id
+            WHERE {LIVE} ORDER BY s.rotated_at DESC, s.id DESC OFFSET :kept)
+        RETURNING id, user_id"""  # noqa: S608 - constants
 # Count, compare, consume: the row lock of the first UPDATE makes every other attempt see this one. What follows hangs
 # on it. The number's own count is next; past its limit nothing is right any more, except from where its owner has been
 # before. Then the account: its row, locked and read anew, must still be under the credentials that the code was asked
-# under; a password that changed meanwhile leaves nothing to sign in to.
+# under; a password that changed meanwhile leaves nothing to sign in to. The row is held before anything is
+# put in. If it is another one than before the wait, somebody has signed in whose session is not seen here: `overtaken`.
 REDEEM = text(
     f"""
     WITH tried AS (
@@ -30,7 +36,7 @@ REDEEM = text(
         RETURNING id, mobile_number, purpose, signup_id, credential_version, attempts,
             redeemed_at IS NOT NULL AS matched
     ), account AS (
-        SELECT u.id, u.credential_version, u.status FROM users u JOIN tried t ON t.mobile_number = u.mobile_number
+        SELECT u.id, u.credential_version, u.status, u.ctid AS place FROM users u JOIN tried USING (mobile_number)
     ), counted AS (
         INSERT INTO phones AS p (mobile_number, failures, recent_failures, failed_at)
         SELECT mobile_number, 1 - matched::int, 1 - matched::int, :now FROM tried
@@ -45,10 +51,14 @@ REDEEM = text(
         SELECT t.* FROM tried t JOIN counted USING (mobile_number) WHERE t.matched AND (
             t.purpose = 'login' OR EXISTS (
                 SELECT FROM account a WHERE a.status = 'active' AND a.credential_version = t.credential_version))
+    ), held AS (
+        SELECT u.id, u.ctid AS place FROM users u JOIN proven t USING (mobile_number)
+        WHERE t.purpose = 'login' FOR NO KEY UPDATE OF u
     ), member AS (
         INSERT INTO users AS u (id, mobile_number, name, email, username, password_hash, created_at)
         SELECT CAST(:user_id AS uuid), t.mobile_number, g.name, g.email, g.username, g.password_hash, :now
-        FROM proven t LEFT JOIN signups g ON g.id = t.signup_id AND g.mobile_number = t.mobile_number
+        FROM proven t LEFT JOIN held ON true
+            LEFT JOIN signups g ON g.id = t.signup_id AND g.mobile_number = t.mobile_number
         WHERE t.purpose = 'login'
         ON CONFLICT (mobile_number) DO UPDATE SET status = u.status
             WHERE u.status = 'active' AND u.credential_version = (SELECT credential_version FROM proven)
@@ -60,10 +70,7 @@ REDEEM = text(
         FROM member
         RETURNING {SESSION_COLUMNS}
     ), displaced AS (
-        UPDATE sessions SET ended_at = :now WHERE id IN (
-            SELECT s.id FROM sessions s JOIN users u ON u.id = s.user_id JOIN member m ON m.user_id = u.id
-            WHERE {LIVE} ORDER BY s.rotated_at DESC OFFSET :other_sessions)
-        RETURNING id
+        {END_OLDEST}
     ), taken_over AS (
         DELETE FROM signups g USING member m WHERE g.mobile_number = m.mobile_number
     ), promised AS (
@@ -81,11 +88,26 @@ REDEEM = text(
         UNION ALL
         SELECT :now, 'session.opened', owner, session_id, NULL, ip, '{{}}' FROM s
         UNION ALL
-        SELECT :now, 'session.displaced', m.user_id, d.id, NULL, NULL, '{{}}' FROM displaced d, member m
+        SELECT :now, 'session.displaced', user_id, id, NULL, NULL, '{{}}' FROM displaced
     )
     SELECT p.id AS challenge_id, p.purpose, p.mobile_number AS number, m.*, s.*,
-        ARRAY(SELECT id FROM displaced) AS displaced
+        ARRAY(SELECT id FROM displaced) AS displaced,
+        EXISTS (SELECT FROM held JOIN account USING (id) WHERE held.place <> account.place) AS overtaken
     FROM proven p LEFT JOIN member m ON true LEFT JOIN s ON true
+    """  # noqa: S608 - constants
+)
+# Of those who sign in at once, the last one to be done sees the sessions of all of them.
+DISPLACE = text(
+    f"""
+    WITH member AS (
+        SELECT id AS user_id FROM users WHERE id = :user FOR NO KEY UPDATE
+    ), displaced AS (
+        {END_OLDEST}
+    ), noted AS (
+        INSERT INTO audit (at, event, user_id, session_id)
+        SELECT :now, 'session.displaced', user_id, id FROM displaced
+    )
+    SELECT id FROM displaced
     """  # noqa: S608 - constants
 )
 
@@ -105,7 +127,7 @@ def redeem(engine: Engine, policy: AccountPolicy, attempt: Attempt) -> SignedIn 
         "job": attempt.job,
         "request_id": attempt.request_id,
         "most_failures": policy.most_failures,
-        "other_sessions": policy.sessions - 1,
+        "kept": policy.sessions - 1,
         "now": now,
         "day_ago": now - timedelta(days=1),
         "ceiling_from": now - policy.code_ceiling,
@@ -114,10 +136,13 @@ def redeem(engine: Engine, policy: AccountPolicy, attempt: Attempt) -> SignedIn 
     }
     with statement(engine) as connection:
         row = connection.execute(REDEEM, values).one_or_none()
-    if row is None:
-        return None
-    if row.purpose == Purpose.RESET:
-        return Proven(ChallengeId(row.challenge_id), row.number)
-    if row.session_id is None:
-        return None
-    return SignedIn(session_of(row), user_of(row), tuple(SessionId(ended) for ended in row.displaced))
+        if row is None:
+            return None
+        if row.purpose == Purpose.RESET:
+            return Proven(ChallengeId(row.challenge_id), row.number)
+        if row.session_id is None:
+            return None
+        displaced = [SessionId(ended) for ended in row.displaced]
+        if row.overtaken:
+            displaced += connection.execute(DISPLACE, values | {"user": row.user_id, "kept": policy.sessions}).scalars()
+    return SignedIn(session_of(row), user_of(row), tuple(displaced))
