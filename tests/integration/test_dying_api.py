@@ -53,7 +53,7 @@ class House:
         ):
             victim = self.site.api(DATABASE_URL=database.url, STRIPE_BASE_URL=stripe.url)
             asking = pool.submit(user.at(victim).call, "POST", path, body, **KEY)
-            assert until(lambda: database.kept.is_set() or stripe.kept.is_set(), within=30), asking
+            assert until(lambda: database.kept.is_set() or stripe.kept.is_set(), within=60), asking
             assert not asking.done()
             victim.kill()
             with pytest.raises(httpx.TransportError):

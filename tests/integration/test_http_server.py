@@ -36,7 +36,7 @@ def start(port: int, threads: int, out: IO[str]) -> "subprocess.Popen[str]":
     )
 
 
-def eventually(holds: Callable[[], bool], seconds: float = 15.0) -> None:
+def eventually(holds: Callable[[], bool], seconds: float = 60.0) -> None:
     until = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < until, "it did not happen in time"
@@ -62,7 +62,7 @@ def serving(threads: int = 64) -> Iterator[tuple[int, "subprocess.Popen[str]"]]:
             yield port, process
         finally:
             process.terminate()
-            process.wait(timeout=20)
+            process.wait(timeout=60)
 
 
 @pytest.fixture(scope="module")
@@ -305,7 +305,7 @@ def readable(connections: list[socket.socket]) -> list[socket.socket]:
 
 def test_a_taken_port_is_one_sentence(port: int) -> None:
     with TemporaryFile("w+") as out:
-        assert start(port, 8, out).wait(timeout=20) == 1
+        assert start(port, 8, out).wait(timeout=60) == 1
         out.seek(0)
         said = out.read()
     assert said.strip() == f"PORT: the API cannot listen on 127.0.0.1:{port}: Address already in use."
