@@ -8,6 +8,8 @@ from playwright.sync_api import Page, expect
 from tests.fakes.browser import browser
 from tests.fakes.estate import Estate, estate, eventually
 
+expect.set_options(timeout=60_000)
+
 
 @pytest.fixture
 def shop(open_folder: Path, postgres_url: str, valkey_url: str) -> Iterator[Estate]:
