@@ -7,6 +7,7 @@ from adapters.memory.accounts.tables import Challenge, MemoryAccounts
 from gemini_core.errors import Unauthenticated
 from gemini_core.model.accounts.codes import ChallengeId, Purpose
 from gemini_core.model.accounts.limits import Ended
+from gemini_core.model.accounts.passwords import changed_meanwhile
 from gemini_core.model.accounts.people import (
     SEND_NOTICE,
     Caller,
@@ -91,11 +92,11 @@ class MemoryPasswords:
     def _entitled(self, allowed_by: Caller | ChallengeId, version: int, now: datetime) -> User:
         if isinstance(allowed_by, Caller):
             user, _, _ = self.of_caller(allowed_by, now=now)
-        else:
-            row, user = self._of_reset(allowed_by, now)
-            row.spent_at = now
-        if user.credential_version != version:
-            raise Unauthenticated("This session has ended.")
+            if user.credential_version != version:
+                raise changed_meanwhile()
+            return user
+        row, user = self._of_reset(allowed_by, now)
+        row.spent_at = now
         return user
 
     def rehash(self, credentials: Credentials, password_hash: str) -> None:

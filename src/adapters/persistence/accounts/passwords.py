@@ -11,6 +11,7 @@ from adapters.persistence.engine import statement
 from gemini_core.errors import Unauthenticated
 from gemini_core.model.accounts.codes import ChallengeId
 from gemini_core.model.accounts.limits import Ended
+from gemini_core.model.accounts.passwords import changed_meanwhile
 from gemini_core.model.accounts.people import SEND_NOTICE, Caller, Client, Credentials, SignupId, User
 from gemini_core.model.accounts.policy import AccountPolicy
 from gemini_core.model.accounts.sessions import Session
@@ -155,7 +156,10 @@ class SqlPasswords:
         with statement(self.engine) as connection:
             row = connection.execute(CHANGE_BY_CALLER if caller else CHANGE_BY_RESET, values).one_or_none()
         if row is None:
-            raise Unauthenticated("This session has ended.") if caller else _spent()
+            if caller is None:
+                raise _spent()
+            self.of_caller(caller, now=now)
+            raise changed_meanwhile()
         return Ended(UserId(row.id), tuple(row.sessions), row.credential_version, values["session"])
 
     def rehash(self, credentials: Credentials, password_hash: str) -> None:

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-from gemini_core.errors import Invalid
+from gemini_core.errors import Invalid, Unauthenticated
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,11 @@ class PasswordPolicy:
         if _guessable(folded, (*self.app_words, *about)):
             raise Invalid.field(field_name, "is too close to what is known about you or this app", "guessable")
         return text
+
+
+def changed_meanwhile() -> Unauthenticated:
+    """The current password was right, and by now it is another one."""
+    return Unauthenticated("The password has just been changed.", code="invalid-credentials")
 
 
 def _guessable(folded: str, words: tuple[str | None, ...]) -> bool:

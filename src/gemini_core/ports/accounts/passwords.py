@@ -34,8 +34,9 @@ class Passwords(Protocol):
     ) -> Ended:  # fmt: skip
         """Set a password; end every other session, void every open challenge and reset, promise to tell the user.
 
-        `version`: the credential version that was checked; if it is another one by now, or the reset is spent,
-        raises `Unauthenticated`. A reset is spent by this, and leaves no session.
+        `version`: the credential version that was checked. Raises `Unauthenticated`: if it is another one by now
+        (`invalid-credentials` in a session that goes on), or the reset is spent. A reset is spent by this, and leaves
+        no session.
         """
         ...
 
