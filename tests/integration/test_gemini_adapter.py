@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 import urllib.request
+import zlib
 from base64 import urlsafe_b64decode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -187,6 +188,32 @@ def test_an_event_stream_may_be_spelled_as_the_standard_allows(
     assert text_of(reply(client)) == "One two"
 
 
+HARD_TO_READ = {"heartbeats": lambda data: b": keep-alive\n\n" + data, **SPELLINGS}
+
+
+@pytest.mark.parametrize("spelled", HARD_TO_READ.values(), ids=HARD_TO_READ)
+def test_no_compression_is_asked_for_and_one_that_comes_all_the_same_is_undone(
+    fake: FakeGemini, client: GeminiClient, spelled: Callable[[bytes], bytes]
+) -> None:
+    gzip = zlib.compressobj(wbits=31)
+    first, *more = [step.data for step in answer("One ", "two").steps if isinstance(step, gemini.Send)]
+    parts = [gzip.compress(data) + gzip.flush(zlib.Z_SYNC_FLUSH) for data in (spelled(first), *more)]
+    steps = tuple(gemini.Send(part) for part in (*parts, gzip.flush()))
+    fake.play(Scene("compressed", steps, {"Content-Encoding": "gzip"}))
+    assert text_of(reply(client)) == "One two"
+    assert [record.headers["accept-encoding"] for record in fake.records] == ["identity"]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"], ids=repr)
+def test_lines_may_end_as_the_standard_allows_wherever_they_are_cut(
+    fake: FakeGemini, client: GeminiClient, end: str
+) -> None:
+    said = b"".join(step.data for step in answer("One ", "two").steps if isinstance(step, gemini.Send))
+    stream = said.replace(b"\r\n", end.encode())
+    fake.play(Scene("cut", tuple(gemini.Send(bytes([byte])) for byte in stream)))
+    assert text_of(reply(client)) == "One two"
+
+
 def test_nonsense_for_a_name_or_a_figure_comes_as_something_that_can_be_kept(
     fake: FakeGemini, client: GeminiClient
 ) -> None:
@@ -299,6 +326,92 @@ def test_a_date_to_wait_for_is_understood(fake: FakeGemini, client: GeminiClient
 def test_a_refusal_that_is_no_json_is_still_told_by_its_status(client: GeminiClient, fake: FakeGemini) -> None:
     fake.play(Refusal("page", 503, "", "", raw=b"<html>Service Unavailable</html>"))
     assert failure_of(client).error.code == "overloaded"
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "retry_after"),
+    [(429, "overloaded", 3), (503, "overloaded", 3), (403, "provider_misconfigured", 3), (400, "rejected", 3)],
+)
+@pytest.mark.parametrize("more", [{}, {"Content-Encoding": "gzip"}], ids=["not UTF-8", "not compressed as it says"])
+def test_a_refusal_that_cannot_be_read_is_still_told_by_its_status(
+    fake: FakeGemini, client: GeminiClient, status: int, code: str, retry_after: float, more: dict[str, str]
+) -> None:
+    page = "<html>Dienst nicht verfügbar</html>".encode("iso-8859-1")
+    fake.play(Refusal("page", status, "", "", headers={"Retry-After": "3", **more}, raw=page))
+    problem = failure_of(client)
+    assert (problem.error.code, problem.retry_after) == (code, retry_after)
+
+
+ODD: list[object] = [["X"], {"a": 1}, 7, 1.5, True, None, "", [[[]]], "\ud800"]
+DEEP = b"[" * 5000 + b"]" * 5000
+
+
+@pytest.mark.parametrize("odd", ODD, ids=repr)
+def test_odd_types_in_a_refusal_are_a_failure_at_once(fake: FakeGemini, client: GeminiClient, odd: object) -> None:
+    error = {"code": odd, "status": odd, "message": odd, "details": odd}
+    detail = {"reason": odd, "retryDelay": odd}
+    for body in (odd, {"error": odd}, {"error": error}, [{"error": error}], {"error": {"details": [odd, detail]}}):
+        fake.play(Refusal("odd", 400, "", "", raw=json.dumps(body).encode()))
+        assert failure_of(client).error.code == "rejected"
+        fake.play(Scene("odd", (gemini.Send(event(body, ascii=True)),)))
+        assert failure_of(client).error.code == "malformed"
+
+
+def test_a_refusal_too_deep_to_read_is_told_by_its_status(fake: FakeGemini, client: GeminiClient) -> None:
+    fake.play(Refusal("deep", 503, "", "", raw=DEEP), Refusal("deep", 503, "", "", raw=b'{"error": ' + DEEP + b"}"))
+    assert [failure_of(client).error.code for _ in range(2)] == ["overloaded"] * 2
+
+
+WORDS = {
+    "UNAVAILABLE": "overloaded",
+    "RESOURCE_EXHAUSTED": "overloaded",
+    "DEADLINE_EXCEEDED": "overloaded",
+    "INTERNAL": "overloaded",
+    "UNAUTHENTICATED": "provider_misconfigured",
+    "PERMISSION_DENIED": "provider_misconfigured",
+    "FAILED_PRECONDITION": "provider_misconfigured",
+    "NOT_FOUND": "provider_misconfigured",
+    "INVALID_ARGUMENT": "rejected",
+    "MOON_PHASE": "malformed",
+}
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_an_error_in_the_stream_is_told_by_its_word_where_its_number_is_missing(
+    fake: FakeGemini, client: GeminiClient, word: str
+) -> None:
+    fake.play(Scene("word", (chunk("Half a ", usage=(10, 9)), gemini.Send(event({"error": {"status": word}})))))
+    problem = failure_of(client)
+    assert problem.error.code == WORDS[word]
+    assert problem.usage == Usage(10, 9)
+
+
+RETRY = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "3s"}
+BUSY = {"message": "Busy.", "status": "UNAVAILABLE", "details": [RETRY]}
+IN_A_STREAM = {
+    "an event": event({"error": BUSY}),
+    "in a list": event([{"error": BUSY}]),
+    "a number of gRPC's": event({"error": {"code": 14, **BUSY}}),
+    "a number as text": event({"error": {**BUSY, "code": "503", "status": ""}}),
+    "not as an event": json.dumps({"error": BUSY}).encode(),
+    "a list not as an event": json.dumps([{"error": BUSY}]).encode() + b"\n\n",
+    "over many lines": json.dumps([{"error": BUSY}], indent=2).encode(),
+    "over many lines of data": b"data:" + json.dumps({"error": BUSY}, indent=2).replace("\n", "\ndata: ").encode(),
+}
+
+
+@pytest.mark.parametrize("sent", IN_A_STREAM.values(), ids=IN_A_STREAM)
+def test_an_error_in_the_stream_is_understood_however_it_is_wrapped(
+    fake: FakeGemini, client: GeminiClient, sent: bytes
+) -> None:
+    fake.play(Scene("wrapped", (chunk("Half a "), gemini.Send(sent))))
+    problem = failure_of(client)
+    assert (problem.error.code, problem.retry_after) == ("overloaded", 3)
+
+
+def test_a_reply_about_errors_is_none(fake: FakeGemini, client: GeminiClient) -> None:
+    fake.play(answer('{"error": {"code": 503}}', ' "error": '))
+    assert text_of(reply(client)) == '{"error": {"code": 503}} "error": '
 
 
 SILENCES = {

@@ -8,7 +8,7 @@ import httpx2
 from google import genai
 from google.genai import types
 
-from adapters.gemini.event_lines import keep_data
+from adapters.gemini.event_lines import tidy
 from adapters.gemini.failures import failure
 from adapters.gemini.translation import translated
 from gemini_core.model.chat import Usage
@@ -45,10 +45,11 @@ class Calls:
         # Our own HTTP client, because the built-in one lets the 101st stream wait, and follows redirects with the key.
         # No time-outs here: those of a call are kept by whoever waits for it.
         self._http = httpx2.AsyncClient(
+            headers={"Accept-Encoding": "identity"},  # a gateway that compresses may hold words back
             timeout=None,
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=60.0),
             follow_redirects=False,
-            event_hooks={"response": [keep_data]},
+            event_hooks={"response": [tidy]},
         )
         self._client = genai.Client(
             vertexai=False,
@@ -63,13 +64,21 @@ class Calls:
         """Asks once and delivers what arrives. A piece with a finish reason or a failure is the last delivery."""
         answer = _Answer()
         try:
+            ending = await self._ending(prompt, answer, deliver)
+        except Exception as error:  # noqa: BLE001  (whoever waits would wait in vain)
+            ending = failure("malformed", f"nothing can be made of it ({type(error).__name__})", usage=answer.usage)
+        deliver(ending)
+
+    async def _ending(
+        self, prompt: Prompt, answer: "_Answer", deliver: Callable[[Piece], None]
+    ) -> Piece | ModelFailure:
+        try:
             await self._listen(prompt, answer, deliver)
         except Exception as error:  # noqa: BLE001  (the port: nothing but a ModelFailure leaves a call)
             # An answer that is complete stays so, whatever becomes of its connection.
-            ending = answer.ending() if answer.ended else translated(error, usage=answer.usage, secret=self._secret)
-        else:
-            ending = answer.ending()
-        deliver(ending)
+            if not answer.ended:
+                return translated(error, usage=answer.usage, secret=self._secret)
+        return answer.ending()
 
     async def _listen(self, prompt: Prompt, answer: "_Answer", deliver: Callable[[Piece], None]) -> None:
         async with asyncio.timeout(None) as patience:
@@ -85,7 +94,7 @@ class Calls:
         """Why this model cannot be asked, if it cannot."""
         try:
             await self._models.get(model=model)
-        except Exception as error:  # noqa: BLE001  (as in `relay`)
+        except Exception as error:  # noqa: BLE001  (as in `_ending`)
             return translated(error, usage=None, secret=self._secret)
         return None
 

@@ -1,15 +1,13 @@
-"""Every exception of google-genai and its HTTP client in the core's words. The one place that knows them."""
+"""Refusals, and every exception of google-genai and its HTTP client, in the core's words."""
 
 import math
 import time
-from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any
 
 import httpx2
-from google.genai import errors
 
 from adapters.gemini.failures import failure
+from adapters.gemini.refusals import Refusal, text
 from gemini_core.model.chat import Usage
 from gemini_core.model.replies import ModelFailure
 
@@ -25,8 +23,9 @@ def translated(error: Exception, *, usage: Usage | None, secret: str) -> ModelFa
     """
     name = type(error).__name__
     match error:
-        case errors.APIError():
-            return _refusal(error, usage, secret)
+        case Refusal():
+            detail = _clean(f"HTTP {error.number or 200} {error.word}: {error.message}", secret)
+            return failure(_code(error), detail, usage=usage, retry_after=_retry_after(error))
         case TimeoutError() | httpx2.TimeoutException():
             return failure("timeout", name, usage=usage)
         case httpx2.UnsupportedProtocol() | httpx2.InvalidURL():
@@ -39,38 +38,26 @@ def translated(error: Exception, *, usage: Usage | None, secret: str) -> ModelFa
             return failure("malformed", f"google-genai could not read the answer ({name})", usage=usage)
 
 
-def _refusal(error: errors.APIError, usage: Usage | None, secret: str) -> ModelFailure:
-    detail = _clean(f"HTTP {error.code} {error.status or ''}: {error.message or ''}", secret)
-    return failure(_code(error), detail, usage=usage, retry_after=_retry_after(error))
-
-
-def _code(error: errors.APIError) -> str:
-    if error.code in {408, 429} or error.code >= 500:
+def _code(refusal: Refusal) -> str:
+    number = refusal.number
+    if number is None:
+        return "malformed"
+    if number in {408, 429} or number >= 500:
         return "overloaded"
-    if error.code in _OURS_TO_MEND or error.code < 400 or error.status in _MISSING_SETUP or _is_about_the_key(error):
+    if number in _OURS_TO_MEND or number < 400 or refusal.word in _MISSING_SETUP or _is_about_the_key(refusal):
         return "provider_misconfigured"
     return "rejected"
 
 
-def _is_about_the_key(error: errors.APIError) -> bool:
-    return any(str(detail.get("reason", "")).startswith("API_KEY_") for detail in _details(error))
+def _is_about_the_key(refusal: Refusal) -> bool:
+    return any(text(detail.get("reason")).startswith("API_KEY_") for detail in refusal.details)
 
 
-def _retry_after(error: errors.APIError) -> float | None:
+def _retry_after(refusal: Refusal) -> float | None:
     """The longest wait, in seconds, that the header or a `google.rpc.RetryInfo` asks for."""
-    headers: Mapping[str, str] = getattr(error.response, "headers", None) or {}
-    asked = [_header_seconds(value) for name, value in headers.items() if name.lower() == "retry-after"]
-    asked += [_duration_seconds(detail.get("retryDelay")) for detail in _details(error)]
+    asked = [_header_seconds(value) for name, value in refusal.headers.items() if name.lower() == "retry-after"]
+    asked += [_duration_seconds(detail.get("retryDelay")) for detail in refusal.details]
     return max((seconds for seconds in asked if seconds is not None), default=None)
-
-
-def _details(error: errors.APIError) -> Iterator[Mapping[str, Any]]:
-    """The `google.rpc` details of a refusal, however the body was shaped."""
-    body = error.details.get("error", error.details) if isinstance(error.details, dict) else {}
-    details = body.get("details") if isinstance(body, dict) else None
-    for detail in details if isinstance(details, list) else ():
-        if isinstance(detail, dict):
-            yield detail
 
 
 def _header_seconds(value: str) -> float | None:

@@ -57,6 +57,7 @@ class Scene:
 
     name: str
     steps: tuple[Step, ...]
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -142,8 +143,8 @@ def _usage_metadata(usage: tuple[int, int]) -> dict[str, int]:
     }
 
 
-def event(body: object) -> bytes:
-    return b"data: " + json.dumps(body, ensure_ascii=False).encode() + b"\r\n\r\n"
+def event(body: object, *, ascii: bool = False) -> bytes:  # noqa: A002
+    return b"data: " + json.dumps(body, ensure_ascii=ascii).encode() + b"\r\n\r\n"
 
 
 def answer(*texts: str, finish: str = "STOP", pause: float = 0.0, prompt_tokens: int = 10) -> Scene:

@@ -185,6 +185,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
     _begun = False
     _model = b""
+    _headers: Mapping[str, str] = {}
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Says nothing: the records tell."""
@@ -240,6 +241,7 @@ class _Handler(BaseHTTPRequestHandler):
             case Refusal():
                 self._refuse(play)
             case Scene():
+                self._headers = play.headers
                 for step in play.steps:
                     self._step(step, number)
                 self._write(b"")
@@ -280,6 +282,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_response(200)
             self.send_header("Content-Type", "text/event-stream")
             self.send_header("Transfer-Encoding", "chunked")
+            for name, value in self._headers.items():
+                self.send_header(name, value)
             self.end_headers()
         self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
 
