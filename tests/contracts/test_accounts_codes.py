@@ -112,6 +112,39 @@ def test_asking_is_the_same_for_a_number_nobody_knows(world: AccountWorld, numbe
     assert isinstance(world.ask(number, now=after(60)), Opened)
 
 
+def test_nobody_elsewhere_learns_from_asking_again_what_became_of_the_account(world: AccountWorld) -> None:
+    """They ask now and three times more, each a minute after the owner has signed up, set a password and signed out."""
+    challenge, told = world.asked(by=THERE), []
+
+    def asks_too_soon(seconds: float) -> None:
+        early = world.ask(by=THERE, now=after(seconds))
+        assert isinstance(early, TooSoon), early
+        told.append(early.retry_after.total_seconds())
+
+    owner = world.sign_in(now=after(1))
+    asks_too_soon(59)
+    assert world.asked(by=THERE, now=after(60)) == challenge
+    world.change_password(caller(owner), version=1, now=after(61))
+    asks_too_soon(119)
+    assert world.asked(by=THERE, now=after(120)) == challenge
+    world.sessions.end_all(owner.user.id, ip="", now=after(121))
+    asks_too_soon(180)
+    assert told == [1, 1, 540]
+
+
+def test_a_challenge_goes_on_under_other_credentials_with_another_code_and_the_same_attempts(
+    world: AccountWorld,
+) -> None:
+    owner = world.sign_in()
+    challenge = world.sent(by=THERE)
+    for _ in range(4):
+        world.type_in(challenge, WRONG, by=THERE)
+    world.sessions.end_all(owner.user.id, ip="", now=after(1))
+    assert world.sent(by=THERE, now=after(60)) == challenge
+    assert isinstance(world.type_in(challenge, by=THERE, now=after(61)), SignedIn)
+    assert world.events("code.compared")[0].detail["attempt"] == 5
+
+
 def test_of_fifty_asks_at_once_one_is_accepted(world: AccountWorld) -> None:
     world.sign_up()
     outcomes = tried_at_once(50, lambda _: world.ask())

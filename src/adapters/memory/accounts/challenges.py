@@ -35,7 +35,7 @@ class MemoryChallenges:
         with accounts.store.lock:
             fresh, slot = self._fresh(wanted)
             earlier = accounts.challenges.get(slot)
-            if earlier is not None and self._goes_on(earlier, fresh, now):
+            if earlier is not None and self._goes_on(earlier, now):
                 if due := self._not_before(earlier, now):
                     return TooSoon(due - now)
                 fresh = replace(
@@ -97,9 +97,8 @@ class MemoryChallenges:
             return False
         return proven is None or proven.signup_id in (None, offered.id)
 
-    def _goes_on(self, earlier: Challenge, fresh: Challenge, now: datetime) -> bool:
-        in_time = earlier.asked_at > now - self.accounts.policy.code_ceiling
-        return in_time and earlier.redeemed_at is None and earlier.version == fresh.version
+    def _goes_on(self, earlier: Challenge, now: datetime) -> bool:
+        return earlier.redeemed_at is None and earlier.asked_at > now - self.accounts.policy.code_ceiling
 
     def _not_before(self, earlier: Challenge, now: datetime) -> datetime | None:
         """When another code may be asked for; None for now."""

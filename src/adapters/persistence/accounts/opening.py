@@ -11,7 +11,8 @@ from gemini_core.model.accounts.codes import SEND_CODE, ChallengeId, NewChalleng
 from gemini_core.model.accounts.policy import AccountPolicy
 
 # Whether a code may leave is decided here, in the same statement for every number: who has an account or a sign-up of
-# their own gets one, everybody else a decoy. A challenge begun under other credentials is finished, whatever it says.
+# their own gets one, everybody else a decoy. No challenge tells what became of the account meanwhile: it goes on as
+# ever, and its next code is one under the credentials of then.
 OPEN_CHALLENGE = text(
     f"""
     WITH account AS (
@@ -51,13 +52,11 @@ OPEN_CHALLENGE = text(
                 SELECT CASE WHEN goes_on THEN c.id ELSE excluded.id END, CASE WHEN goes_on THEN c.attempts ELSE 0 END,
                     CASE WHEN goes_on THEN c.sends + 1 ELSE 1 END, CASE WHEN goes_on THEN c.made ELSE 0 END,
                     CASE WHEN goes_on THEN least(c.max_attempts, excluded.max_attempts) ELSE excluded.max_attempts END
-                FROM (SELECT c.redeemed_at IS NULL AND c.asked_at > :ceiling_from
-                        AND c.credential_version = excluded.credential_version AS goes_on) state),
+                FROM (SELECT c.redeemed_at IS NULL AND c.asked_at > :ceiling_from AS goes_on) state),
             network = excluded.network, signup_id = excluded.signup_id, deliver = excluded.deliver,
             credential_version = excluded.credential_version, digits = excluded.digits, seals = NULL, expires_at = NULL,
             redeemed_at = NULL, spent_at = NULL, reservation = excluded.reservation, asked_at = excluded.asked_at
         WHERE c.redeemed_at IS NOT NULL OR c.asked_at <= :ceiling_from
-            OR c.credential_version <> excluded.credential_version
             OR (c.sends < :sends AND c.attempts < c.max_attempts AND c.asked_at <= :resend_from)
         RETURNING id
     ), promised AS (

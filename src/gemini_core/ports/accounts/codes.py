@@ -25,7 +25,8 @@ class Challenges(Protocol):
 
         The requester is the sign-up, or else the network. While their challenge is open, asking again is a resend of
         it: attempts go on counting, the earlier code is void, and there are `policy.sends_per_challenge` codes at most,
-        `policy.resend_after` apart. A number nobody knows gets the same, as a decoy.
+        `policy.resend_after` apart. A number nobody knows gets the same, as a decoy; and what becomes of an account
+        meanwhile makes no difference, but that a code opens nothing once the credentials are others than at its ask.
         """
         ...
 
