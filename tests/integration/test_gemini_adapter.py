@@ -396,15 +396,15 @@ IN_A_STREAM = {
     "not as an event": json.dumps({"error": BUSY}).encode(),
     "a list not as an event": json.dumps([{"error": BUSY}]).encode() + b"\n\n",
     "over many lines": json.dumps([{"error": BUSY}], indent=2).encode(),
-    "over many lines of data": b"data:" + json.dumps({"error": BUSY}, indent=2).replace("\n", "\ndata: ").encode(),
+    "over many lines of data": b"data:" + json.dumps({"error": BUSY}, indent=2).replace("\n", "\r\ndata: ").encode(),
 }
 
 
 @pytest.mark.parametrize("sent", IN_A_STREAM.values(), ids=IN_A_STREAM)
-def test_an_error_in_the_stream_is_understood_however_it_is_wrapped(
+def test_an_error_in_the_stream_is_understood_however_it_is_wrapped_and_cut(
     fake: FakeGemini, client: GeminiClient, sent: bytes
 ) -> None:
-    fake.play(Scene("wrapped", (chunk("Half a "), gemini.Send(sent))))
+    fake.play(Scene("wrapped", (chunk("Half a "), *(gemini.Send(bytes([byte])) for byte in sent))))
     problem = failure_of(client)
     assert (problem.error.code, problem.retry_after) == ("overloaded", 3)
 
