@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from adapters.persistence.watching import Watch
 from gemini_core.errors import Unavailable
 
 __all__ = ["Engine", "RolledBack", "create", "is_known", "ping", "statement", "transaction", "translating"]
@@ -25,11 +26,13 @@ class RolledBack(Unavailable):
     """The database gave up on a transaction that was in nobody's way but another one's: nothing of it was done."""
 
 
-def create(url: str, *, pool_size: int = 10, connect_timeout: int = 3) -> Engine:
+def create(url: str, *, pool_size: int = 10, connect_timeout: int = 3, patience: float = 4.0) -> Engine:
     """An engine for a `postgresql://` or `postgres://` URL. No connection is opened yet.
 
     `pool_size`: connections kept at the most; whoever needs one more waits up to 10 s. Every statement runs in
     autocommit: one statement is one transaction and one round trip; where there are more, `transaction` joins them.
+    Whoever has waited for an answer for `patience` seconds looks whether the server still answers, which takes
+    `connect_timeout` at the most (seconds; libpq makes two of one); if it does not, it is away.
     """
     where = make_url(url).set(drivername="postgresql+psycopg")
     engine = create_engine(
@@ -39,7 +42,8 @@ def create(url: str, *, pool_size: int = 10, connect_timeout: int = 3) -> Engine
         pool_timeout=10,
         pool_use_lifo=True,
         isolation_level="AUTOCOMMIT",
-        # A dead peer is noticed in seconds, not in the kernel's two hours; a statement never holds a request for ever.
+        # A dead peer is noticed in seconds, not in the kernel's two hours; a statement never holds a request for ever,
+        # and neither does a server that is frozen (`Watch`).
         connect_args={
             "connect_timeout": connect_timeout,
             "keepalives_idle": 10,
@@ -50,6 +54,7 @@ def create(url: str, *, pool_size: int = 10, connect_timeout: int = 3) -> Engine
             "application_name": "gemini-backend",
         },
     )
+    event.listen(engine, "do_connect", Watch(patience).connect)
     event.listen(engine, "checkout", _refuse_hung_up)
     return engine
 
