@@ -3,7 +3,9 @@
 A server that cannot be started is a failure, never a skip.
 """
 
+import logging
 import secrets
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ from typing import Any
 import psycopg
 import pytest
 import redis
+import structlog
 from hypothesis import HealthCheck, settings
 from psycopg import sql
 from sqlalchemy import Engine
@@ -51,6 +54,22 @@ def pytest_configure_node(node: Any) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     config.stash[CLOSING].close()
+
+
+@pytest.fixture
+def logs_restored() -> Iterator[None]:
+    """For a test that sets up this process's logs: afterwards they are as they were, also those of loggers in use."""
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    structlog.contextvars.clear_contextvars()
+    yield
+    root.handlers, root.level = handlers, level
+    structlog.contextvars.clear_contextvars()
+    structlog.reset_defaults()
+    logging.captureWarnings(capture=False)
+    for name, module in list(sys.modules.items()):
+        if name.startswith("adapters."):
+            vars(vars(module).get("log", root)).pop("bind", None)  # what a logger keeps from its first use on
 
 
 @pytest.fixture(autouse=True)

@@ -171,6 +171,7 @@ def test_requests_are_counted_by_route_method_and_status() -> None:
     assert "nowhere" not in figures
 
 
+@pytest.mark.usefixtures("logs_restored")
 def test_a_request_is_one_log_line_without_what_the_client_chose() -> None:
     out = StringIO()
     logs.setup("json", "info", out)

@@ -2,7 +2,6 @@
 
 import json
 import logging
-from collections.abc import Iterator
 from io import StringIO
 from typing import Any
 
@@ -14,16 +13,7 @@ from adapters import logs
 JWT = "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
 
 
-@pytest.fixture(autouse=True)
-def _clean() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers, root.level
-    structlog.contextvars.clear_contextvars()
-    yield
-    root.handlers, root.level = handlers, level
-    structlog.contextvars.clear_contextvars()
-    structlog.reset_defaults()
-    logging.captureWarnings(capture=False)
+pytestmark = pytest.mark.usefixtures("logs_restored")
 
 
 @pytest.fixture
