@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from tests.contracts.chat_worlds import LIMITS, NOW, ChatWorld, memory_world, postgres_world
-from tests.contracts.test_chat import LEASE, claim, send, used
+from tests.contracts.test_chat import DONE, LEASE, claim, send, used
 
 from adapters.memory.queue import MemoryQueue
 from adapters.memory.store import SystemClock
@@ -167,7 +168,7 @@ def log_of(answering: AnswerMessage, reply: MessageId) -> Sequence[FeedEvent]:
     return next(iter(answering.feed.follow(reply, patience=0)))
 
 
-def test_whoever_follows_a_reply_is_told_when_its_room_is_gone(world: ChatWorld) -> None:
+def test_whoever_follows_a_reply_is_told_when_its_room_is_gone_and_nothing_said_stays(world: ChatWorld) -> None:
     author, stop = world.user(), Stop()
     room = world.room(author)
     sent = send(world, author, room.id)
@@ -178,7 +179,18 @@ def test_whoever_follows_a_reply_is_told_when_its_room_is_gone(world: ChatWorld)
 
     answering = world.answering(Overloaded(deleted))
     assert answering.work(claimed(world, sent), stop) == ()
-    assert [event.end for event in log_of(answering, sent.reply.id)] == [False, True]
+    assert [event.end for event in log_of(answering, sent.reply.id)] == [True]
+
+
+def test_replies_are_known_that_are_made_or_were_lately(world: ChatWorld) -> None:
+    author, other = world.user("pro"), world.user("pro")
+    room, another = world.room(author), world.room(author)
+    sent = [send(world, author, where.id) for where in (room, another)]
+    send(world, other, world.room(other).id)
+    world.replies.finish(claim(world, sent[0]), DONE, now=NOW)
+    found = partial(world.replies.not_final_before, author)
+    assert set(found(NOW - timedelta(minutes=1))) == {each.reply.id for each in sent}
+    assert found(NOW) == [sent[1].reply.id]
 
 
 def test_whoever_follows_a_reply_that_another_worker_took_over_goes_on_following(world: ChatWorld) -> None:

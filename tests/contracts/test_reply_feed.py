@@ -103,6 +103,20 @@ def test_many_follow_at_several_processes_and_each_gets_everything_once_in_order
         assert all(follower.result() == [*said[reply], END] for reply, follower in following)
 
 
+def test_what_is_forgotten_is_heard_by_nobody_any_more(feeds: Feeds) -> None:
+    worker, api, other = feeds
+    reply, kept = new_reply(), new_reply()
+    said = say(worker, kept, "kept")
+    say(worker, reply, "one ", "two ")
+    worker.forget(reply)
+    worker.forget(new_reply())
+    for log in (api, other):
+        assert next(log.follow(reply, patience=PATIENCE)) == []
+    worker.end(reply)
+    worker.end(kept)
+    assert (heard(api, reply), heard(other, kept)) == ([END], [*said, END])
+
+
 def test_a_follower_who_left_is_not_waited_for_and_can_come_back(feeds: Feeds) -> None:
     worker, api, other = feeds
     reply = new_reply()

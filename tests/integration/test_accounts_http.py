@@ -16,6 +16,7 @@ from psycopg import sql
 from tests.integration.account_house import NUMBER, Api, StandingClock, house
 
 from adapters.argon2.hasher import Argon2Hasher
+from adapters.local.processes import until
 from adapters.local.valkey import Valkey
 from adapters.wiring.container import Container
 from gemini_core.errors import Unavailable
@@ -330,6 +331,30 @@ def test_no_field_but_those_that_are_described_can_be_set(api: Api) -> None:
     refuses()
     assert api.get("/user/me/", token=token).json == before
     assert api.sign_in()["user"] == before
+
+
+def near_at_hand(container: Container) -> list[bytes]:
+    """What Redis has of rooms and replies."""
+    redis = container.redis()
+    lists = [field for key in redis.scan_iter("rooms:*") for field in redis.hkeys(key)]
+    return [*redis.scan_iter("feed:*"), *(field for field in lists if field not in (b"version", b"closed"))]
+
+
+def test_of_a_deleted_account_nothing_that_was_said_stays_in_redis(at_home: House) -> None:
+    api, container = at_home
+    token, core = api.sign_up()["access"], container.core()
+
+    def work() -> None:
+        for job in core.due_jobs(limit=100):
+            core.run_job(job)
+
+    room = api.post("/chatroom/", {"title": "A secret"}, token=token).json["id"]
+    assert api.post(f"/chatroom/{room}/message/", {"content": "hello"}, token=token).status_code == 202
+    work()
+    assert until(lambda: bool(api.get("/chatroom/", token=token) and near_at_hand(container)[1:]), within=5)
+    assert api.call("DELETE", "/user/me/", token=token).status_code == 202
+    work()
+    assert near_at_hand(container) == []
 
 
 def test_a_deleted_account_is_out_at_once_and_erased_by_the_promise(at_home: House) -> None:

@@ -7,7 +7,7 @@ from threading import Condition
 from uuid import UUID
 
 from adapters.memory.chat.tables import MemoryChat, within
-from gemini_core.model.chat import Chatroom, Message, Status
+from gemini_core.model.chat import Chatroom, Message, Role, Status
 from gemini_core.model.ids import NIL, ChatroomId, JobId, MessageId, UserId
 from gemini_core.model.jobs import Lease, NewJob
 from gemini_core.model.replies import Answer, Conversation, FeedEvent
@@ -65,6 +65,16 @@ class MemoryReplies:
             room = self.chat.rooms.get(ChatroomId(lease.lane or NIL))
             return room.user_id if room else None
 
+    def not_final_before(self, user: UserId, instant: datetime) -> Sequence[MessageId]:
+        with self.chat.store.lock:
+            return [
+                message.id
+                for room in self.chat.rooms.values()
+                if room.user_id == user
+                for message in self.chat.messages[room.id].values()
+                if message.role is Role.MODEL and not (message.completed_at and message.completed_at <= instant)
+            ]
+
     def _found(self, lease: Lease) -> tuple[Chatroom, Message]:
         room = self.chat.rooms[ChatroomId(lease.lane or NIL)]
         return room, self.chat.messages[room.id][MessageId(lease.id)]
@@ -72,6 +82,7 @@ class MemoryReplies:
 
 # Logs. Afterwards the stored text serves.
 KEPT = 1_000
+END = FeedEvent(0, 0, "", end=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +96,12 @@ class MemoryFeed:
         self._add(reply, FeedEvent(attempt, start, text))
 
     def end(self, reply: MessageId) -> None:
-        self._add(reply, FeedEvent(0, 0, "", end=True))
+        self._add(reply, END)
+
+    def forget(self, reply: MessageId) -> None:
+        with self.grown:
+            self.logs.pop(reply, []).append(END)  # for those who follow it
+            self.grown.notify_all()
 
     def follow(self, reply: MessageId, *, patience: float) -> Iterator[Sequence[FeedEvent]]:
         log = self.logs.setdefault(reply, [])

@@ -11,7 +11,7 @@ from adapters.persistence.chat.rows import GIVE_BACK, ROOM, message_of, room_of,
 from adapters.persistence.engine import statement, transaction
 from adapters.persistence.jobs import finish_job
 from adapters.persistence.tables import PLAN, messages
-from gemini_core.model.ids import NIL, JobId, UserId
+from gemini_core.model.ids import NIL, JobId, MessageId, UserId
 from gemini_core.model.jobs import Lease, NewJob
 from gemini_core.model.replies import Answer, Conversation
 
@@ -32,6 +32,12 @@ HISTORY = stretch_of(
     order=messages.c.id.desc(),
 )
 OWNER = text("SELECT user_id FROM chatrooms WHERE id = :room")
+NOT_FINAL_BEFORE = text(
+    """
+    SELECT m.id FROM messages m JOIN chatrooms r ON r.id = m.chatroom_id
+    WHERE r.user_id = :user AND m.role = 'model' AND (m.completed_at IS NULL OR m.completed_at > :instant)
+    """
+)
 SUMMARY = text(
     "SELECT upto, content FROM summaries WHERE chatroom_id = :room AND upto < :reply ORDER BY upto DESC LIMIT 1"
 )
@@ -94,6 +100,13 @@ class SqlReplies:
         with statement(self.engine) as connection:
             owner = connection.execute(OWNER, {"room": lease.lane}).scalar_one_or_none()
         return None if owner is None else UserId(owner)
+
+    def not_final_before(self, user: UserId, instant: datetime) -> Sequence[MessageId]:
+        with statement(self.engine) as connection:
+            return [
+                MessageId(id_)
+                for id_ in connection.execute(NOT_FINAL_BEFORE, {"user": user, "instant": instant}).scalars()
+            ]
 
 
 def _final(answer: Answer, now: datetime) -> dict[str, Any]:

@@ -19,12 +19,11 @@ from redis import Redis
 
 from adapters.redis.client import AWAY
 from gemini_core.model.ids import MessageId
-from gemini_core.model.replies import FeedEvent
+from gemini_core.model.replies import FEED_LIVES, FeedEvent
 
 log = logging.getLogger(__name__)
 
-# Long enough for any reply and its resumption; afterwards the stored text serves.
-LIVES = 900
+LIVES = int(FEED_LIVES.total_seconds())
 START = b"0-0"
 # Seconds in which the reading thread waits for news; it then looks whether anybody still follows.
 BLOCK = 2.0
@@ -59,6 +58,12 @@ class RedisFeed:
 
     def end(self, reply: MessageId) -> None:
         self._write(reply, {"e": 1})
+
+    def forget(self, reply: MessageId) -> None:
+        try:
+            self._client.unlink(_key(reply))
+        except AWAY:
+            log.warning("reply feed away", exc_info=False)
 
     def follow(self, reply: MessageId, *, patience: float) -> Iterator[Sequence[FeedEvent]]:
         key = _key(reply)

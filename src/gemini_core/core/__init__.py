@@ -21,6 +21,7 @@ from gemini_core.model.billing.events import EVENT_JOB, SYNC_JOB
 from gemini_core.model.ids import UserId
 from gemini_core.ports.clock import Clock
 from gemini_core.use_cases.accounts.rules import AccountRules
+from gemini_core.use_cases.replies.forgetting import ForgetChat
 
 __all__ = [
     "AccountPorts",
@@ -112,7 +113,8 @@ def build(ports: Ports, policy: Policy, *, on_event: OnEvent | None = None) -> C
     sinks = listeners(ports.events, on_event)
     told = audience(sinks)
     ending = end_billing(ports.billing, policy.billing, clock)
-    before: tuple[Callable[[UserId], None], ...] = (ending, ports.chat.attachments.drop)
+    forget = ForgetChat(ports.chat.replies, ports.chat.feed, ports.chat.room_lists, clock)
+    before: tuple[Callable[[UserId], None], ...] = (ending, ports.chat.attachments.drop, forget)
     accounts = replace(ports.accounts, before_erasing=(*before, *ports.accounts.before_erasing))
     chat = chat_verbs(ports.chat, jobs, policy.chat, clock, told)
     handlers = {

@@ -1,7 +1,7 @@
 """How a reply is made: what the model is asked, what comes back, and where a follower of it is."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
@@ -10,6 +10,9 @@ from gemini_core.model.chat import Chatroom, Message, ReplyError, Role, Status, 
 from gemini_core.model.ids import JobId, UserId
 
 REPLY_JOB = "reply"
+# How long the log of a reply is kept at the most, from its last entry: long enough for any resumption; afterwards the
+# stored text serves.
+FEED_LIVES = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

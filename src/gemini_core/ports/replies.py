@@ -35,6 +35,10 @@ class ReplyRepo(Protocol):
         """Whose reply it is; None if it is gone."""
         ...
 
+    def not_final_before(self, user: UserId, instant: datetime) -> Sequence[MessageId]:
+        """The user's replies that have become final since, or are not."""
+        ...
+
 
 class LLMClient(Protocol):
     """A language model that answers in pieces."""
@@ -53,7 +57,10 @@ class LLMClient(Protocol):
 
 
 class ReplyFeed(Protocol):
-    """A reply while it is being made: a short-lived log, addressed by position. Losing it costs liveliness only."""
+    """A reply while it is being made: a log, addressed by position, that lives for `FEED_LIVES` at the most.
+
+    Losing it costs liveliness only.
+    """
 
     def append(self, reply: MessageId, attempt: int, start: int, text: str) -> None:
         """Text that begins `start` characters into this attempt. Never raises."""
@@ -61,6 +68,10 @@ class ReplyFeed(Protocol):
 
     def end(self, reply: MessageId) -> None:
         """The reply is final in the store, or gone from it; followers look there. Never raises."""
+        ...
+
+    def forget(self, reply: MessageId) -> None:
+        """Nothing of what was written so far is kept any longer. Never raises."""
         ...
 
     def follow(self, reply: MessageId, *, patience: float) -> Iterator[Sequence[FeedEvent]]:

@@ -199,8 +199,10 @@ class AnswerMessage:
         """Followers look at the store from now on, unless another worker makes the reply."""
         if nudge is None:
             log.info("lease lost, nothing stored", extra={"reply_id": str(lease.id)})
-        if nudge is not None or self.replies.owner(lease) is None:
-            self.feed.end(MessageId(lease.id))
+            if self.replies.owner(lease) is not None:
+                return ()
+            self.feed.forget(MessageId(lease.id))
+        self.feed.end(MessageId(lease.id))
         return nudge or ()
 
 
