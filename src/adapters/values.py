@@ -15,6 +15,9 @@ from gemini_core.model.accounts.seals import SealRing
 from gemini_core.model.billing.plans import BASIC, PRO, Plan, Plans
 
 T = TypeVar("T")
+
+# What a column for whole numbers holds.
+MOST = 2**31 - 1
 Parser = Callable[[str], T]
 
 
@@ -292,11 +295,11 @@ def _plan_value(path: str, key: str, value: Any) -> Any:
         raise ValueError(f"must not say {path}: a plan has {_enumerated(kinds)}")
     if kinds[key] is bool and isinstance(value, bool):
         return value
-    if kinds[key] is int and isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+    if kinds[key] is int and isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST:
         return value
     if key == "models" and isinstance(value, list) and all(isinstance(model, str) and model for model in value):
         return tuple(value)
-    wanted = {bool: "true or false", int: "a whole number from 0 upwards"}.get(kinds[key], "a list of model names")
+    wanted = {bool: "true or false", int: f"a whole number from 0 to {MOST}"}.get(kinds[key], "a list of model names")
     raise ValueError(f"must have {wanted} as {path}")
 
 

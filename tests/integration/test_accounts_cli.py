@@ -143,6 +143,9 @@ def test_keys_are_rotated_and_retired_in_good_time(run: Run, engine: Engine) -> 
         (("users", "list", "--limit", "0"), 2),
         (("users", "create", "+1900555"), 2),
         (("audit", "list", "--user", "nobody"), 2),
+        (("audit", "list", "--user", ""), 2),
+        (("subscriptions", "events", ""), 2),
+        (("subscriptions", "list", "--stale", "20000000"), 2),
         (("audit", "list", "--after", "9" * 20), 2),
     ],
 )

@@ -82,6 +82,13 @@ def test_a_dead_job_is_tried_again_and_an_open_one_needs_no_help(desk: Desk) -> 
     assert desk.jobs.show(dead).failures == 0
 
 
+def test_a_program_is_told_what_was_tried_again_and_what_not(desk: Desk) -> None:
+    dead, alive = desk.dead(), desk.open()
+    result = desk.run("retry", dead, alive, "--json")
+    assert (result.exit_code, json.loads(result.stdout)) == (1, {"due": [str(dead)], "not_dead": [str(alive)]})
+    assert desk.found("retry", "--all") == {"due": [], "not_dead": []}
+
+
 def test_all_dead_jobs_of_a_kind_are_tried_again(desk: Desk) -> None:
     codes, notice = {desk.dead(), desk.dead()}, desk.dead("send_notice")
     assert desk.run("retry", "--all", "--kind", "send_code").exit_code == 0

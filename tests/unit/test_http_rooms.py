@@ -39,6 +39,14 @@ def test_a_room_starts_with_what_it_is_given_and_goes_by_it(api: ChatApi, model:
     assert (model.prompts[0].model, model.prompts[0].system) == ("small", "Be brief.")
 
 
+def test_where_a_plan_has_not_the_default_model_its_first_one_answers(model: ScriptedModel) -> None:
+    api = ChatApi.of(model, plans=Plans(replace(BASIC, models=("small", "tiny")), PRO))
+    room = api.room(ANN)
+    assert api.call(ANN, "GET", room).json["model"] == "small"
+    reply = api.final(ANN, room, api.send(ANN, room, "Is tea hot?")["reply"])
+    assert (reply["model"], model.prompts[0].model) == ("small", "small")
+
+
 def test_a_room_is_renamed_instructed_pinned_and_archived_one_thing_at_a_time(api: ChatApi) -> None:
     room = api.room(ANN)
     expected = api.call(ANN, "GET", "/chatroom/").json["items"][0]

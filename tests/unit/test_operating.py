@@ -8,7 +8,7 @@ import pytest
 from tests.contracts.billing_worlds import NOW, PRICE, TERMS, BillingWorld, memory_world
 
 from adapters.memory.billing.nothing import NothingForSale
-from gemini_core.errors import Conflict, NotFound
+from gemini_core.errors import Conflict, Invalid, NotFound
 from gemini_core.model.billing.checkouts import Awaiting
 from gemini_core.model.billing.subscriptions import Cancellation, Subscription
 from gemini_core.model.ids import UserId
@@ -94,6 +94,13 @@ def link(office: Office) -> tuple[Callable[[], object], Callable[[], object]]:
     verb = LinkCustomer(office.world.records, office.till, office.sync, Noon())
     user, customer = office.user, office.customer
     return lambda: verb.foresee(user, customer), lambda: verb(user, customer, operator="ada")
+
+
+def test_a_grant_wants_a_reason_when_it_is_foreseen_too(office: Office) -> None:
+    verb = GrantPro(office.world.subscriptions, office.world.records, TERMS, Noon())
+    for deed in (verb.foresee, verb):
+        with pytest.raises(Invalid, match="blank"):
+            deed(office.user, until=None, reason=" ", operator="ada")
 
 
 @pytest.mark.parametrize("act", [grant, revoke, link])

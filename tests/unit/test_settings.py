@@ -352,6 +352,7 @@ def test_plans_come_from_a_file_and_keep_what_it_leaves_out() -> None:
         ("[basic]\nmessages = 5", "basic.messages"),
         ("[basic]\ndaily_messages = true", "basic.daily_messages"),
         ("[basic]\ndaily_messages = -1", "basic.daily_messages"),
+        ("[basic]\ndaily_messages = 2147483648", "basic.daily_messages"),
         ("[basic]\nmodels = 'all'", "basic.models"),
         ("[basic]\nattachments = 1", "basic.attachments"),
         ("[team]\nmax_rooms = 5", "team.daily_messages"),

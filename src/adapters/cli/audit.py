@@ -22,7 +22,7 @@ def list_events(
     backend: Backend, who: str | None, event: str | None, limit: int, after: int | None, as_json: bool
 ) -> None:
     """Events, newest first."""
-    user = backend.core.find_user(who).id if who else None
+    user = None if who is None else backend.core.find_user(who).id
     page = backend.core.list_audit(user=user, event=event, limit=limit, after=(str(after),) if after else None)
     show([_event(each) for each in page.items], as_json=as_json, following=page.next)
 

@@ -57,21 +57,26 @@ def show_job(backend: Backend, job: UUID, as_json: bool) -> None:
 @click.argument("job", type=click.UUID, nargs=-1)
 @click.option("--all", "every", is_flag=True, help="All dead jobs.")
 @click.option("--kind", default=None, help="With --all: only jobs of this kind.")
+@as_json
 @click.pass_obj
-def retry(backend: Backend, job: tuple[UUID, ...], every: bool, kind: str | None) -> None:
+def retry(backend: Backend, job: tuple[UUID, ...], every: bool, kind: str | None, as_json: bool) -> None:
     """Make dead jobs due now, with fresh tries. Exit code 1 if one of those named is not dead."""
     if bool(job) == every or (kind and not every):
         raise click.UsageError("Name the jobs, or say --all.")
     admin = backend.core.job_admin
     wanted = list(_dead(admin, kind)) if every else [JobId(id) for id in job]
-    alive = 0
+    due: list[str] = []
+    alive: list[str] = []
     for id in wanted:
-        if admin.revive(id):
+        revived = admin.revive(id)
+        (due if revived else alive).append(str(id))
+        if revived and not as_json:
             click.echo(f"due now: {id}")
-        elif not every:  # else a colleague was faster
-            alive += 1
+        elif not revived and not every:  # else a colleague was faster
             click.echo(f"not dead: {id} is tried by itself", err=True)
-    if alive:
+    if as_json:
+        show_one({"due": due, "not_dead": alive}, as_json=True)
+    if alive and not every:
         sys.exit(1)
 
 

@@ -77,7 +77,7 @@ def _fresh(signature: str | None, now: datetime) -> bool:
     """The signed time, which is the first `t`, is close to now. Called after `_signed`, so it is there and a number."""
     items = (item.split("=", 2) for item in (signature or "").split(","))
     signed_at = next(int(item[1]) for item in items if item[0] == "t")
-    return abs(now.timestamp() - signed_at) <= TOLERANCE
+    return abs(int(now.timestamp()) - signed_at) <= TOLERANCE
 
 
 def _refused() -> Refused:

@@ -11,10 +11,15 @@ from adapters.cli.subscriptions.who import find
 from gemini_core.model.billing.events import EventRecord, EventState
 from gemini_core.model.billing.records import BillingFilter, BillingRecord
 
+# A year: whoever is looked at so seldom is looked at never.
+MOST_HOURS = 366 * 24
+
 
 @click.command("list")
 @click.option("--status", default=None, help="Only with a subscription of this status.")
-@click.option("--stale", type=click.IntRange(1), default=None, metavar="HOURS", help="Only not looked at for so long.")
+@click.option(
+    "--stale", type=click.IntRange(1, MOST_HOURS), default=None, metavar="HOURS", help="Only not looked at for so long."
+)
 @click.option("--duplicates", is_flag=True, help="Only who pays more than once.")
 @click.option("--flagged", is_flag=True, help="Only where something wants an operator's eye.")
 @paged(click.UUID)
@@ -56,7 +61,7 @@ def events(backend: Backend, who: str | None, state: str | None, limit: int, aft
     """What the payment provider has told, latest first."""
     page = backend.core.billing_events.list_events(
         state=EventState(state) if state else None,
-        user=find(backend, who) if who else None,
+        user=None if who is None else find(backend, who),
         limit=limit,
         after=(after,) if after else None,
     )

@@ -20,6 +20,10 @@ class Plan:
         """The plan has this model."""
         return not self.models or model in self.models
 
+    def model_or(self, *preferred: str) -> str:
+        """The first of the preferred models that the plan has, or else its own first one."""
+        return next((model for model in preferred if model and self.allows_model(model)), "") or self.models[0]
+
 
 BASIC = Plan(name="basic", daily_messages=5)
 PRO = Plan(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from gemini_core.errors import Conflict
+from gemini_core.errors import Conflict, Invalid
 from gemini_core.model.billing.checkouts import Awaiting
 from gemini_core.model.billing.records import BillingRecord, customer_taken
 from gemini_core.model.billing.subscriptions import Grant, GrantId, Standing, SubscriptionStatus, Terms
@@ -30,7 +30,7 @@ class GrantPro:
     audience: Audience = NOBODY
 
     def __call__(self, user: UserId, *, until: datetime | None, reason: str, operator: str) -> Standing:
-        """Raises `NotFound`, `Conflict` (`grant-in-the-past`)."""
+        """Raises `NotFound`, `Invalid` (no reason), `Conflict` (`grant-in-the-past`)."""
         now = self.clock.now()
         return self.store.grant(_grant(user, until, reason, operator, now), self.terms, now=now, audience=self.audience)
 
@@ -51,6 +51,8 @@ def _there(records: BillingRecords, user: UserId) -> BillingRecord:
 
 
 def _grant(user: UserId, until: datetime | None, reason: str, operator: str, now: datetime) -> Grant:
+    if not reason.strip():
+        raise Invalid.field("reason", "must not be blank", "too_short")
     if until is not None and until <= now:
         raise Conflict("A grant cannot end in the past.", code="grant-in-the-past")
     return Grant(id=GrantId(uuid7(now)), user_id=user, until=until, reason=reason, by=operator, created_at=now)

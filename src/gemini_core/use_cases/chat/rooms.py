@@ -52,9 +52,9 @@ class CreateRoom:
         once = Once.of(key, "create_room", title=title, system_instruction=system_instruction, model=model)
         title = checked("title", title, MAX_TITLE)
         system_instruction = checked("system_instruction", system_instruction, MAX_SYSTEM_INSTRUCTION)
-        if model is not None:
+        if model is not None or not all(plan.allows_model(self.default_model) for plan in self.plans.values()):
             plan = self.plans.named(self.usage.of_day(owner, now.date(), now=now).plan)
-            model = _model_of_plan(model, plan, self.plans)
+            model = plan.model_or(self.default_model) if model is None else _model_of_plan(model, plan, self.plans)
         room = Chatroom(
             id=ChatroomId(uuid7(now)),
             user_id=owner,

@@ -30,7 +30,8 @@ BROKEN = ReplyError("internal", "Something went wrong on our side. Please try ag
 class ModelChoice:
     """How the model is asked: which one steps in when the room's own is overloaded, how long, how often.
 
-    `default`: answers where the plan does not have the room's own model (any more); empty: that one does all the same.
+    `default`: answers where the plan does not have the room's own model (any more); the plan's first one, where it does
+    not have that either.
     `scribe`: which one writes titles and summaries; empty: the room's own; None: none does. `input_tokens`: what a
     prompt may have at the most, whatever the plan allows.
     """
@@ -46,7 +47,7 @@ class ModelChoice:
         """The model for this try."""
         if self.fallback and lease.last_error == "overloaded":
             return self.fallback
-        return wanted if plan.allows_model(wanted) else self.default or wanted
+        return plan.model_or(wanted, self.default)
 
 
 @dataclass(slots=True)
