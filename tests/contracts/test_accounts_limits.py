@@ -93,6 +93,18 @@ def test_a_full_rule_of_ones_own_takes_nothing_of_the_others(limits: Limits) -> 
     assert took(limits, "10", THREE) == Taken()
 
 
+def test_of_several_full_rules_the_one_that_is_full_for_the_longest_says_how_long_to_wait(limits: Limits) -> None:
+    day = Rule("day", "day", 4, DAY)
+    rules = (PACED, THREE, day)
+    for number, seconds in enumerate((0, 7200, 7210, 7220)):
+        assert took(limits, f"{number}", *rules, seconds=seconds) == Taken()
+    full = took(limits, "4", *rules, seconds=7230).refused
+    assert full is not None
+    assert (full.rule, full.retry_after) == (day, DAY - timedelta(seconds=7230))
+    assert took(limits, "5", *reversed(rules), seconds=7230).refused == full
+    assert took(limits, "6", *rules, seconds=7230 + full.retry_after.total_seconds()) == Taken()
+
+
 def test_a_full_shared_rule_withholds_without_a_word_and_still_counts_ones_own(limits: Limits) -> None:
     shared = Rule("shared", "shared", 1, HOUR)
     assert took(limits, "0", THREE, shared=(shared,)) == Taken()

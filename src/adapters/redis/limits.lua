@@ -1,7 +1,7 @@
 -- One request's demand, checked as a whole and taken as a whole. See `Take` in gemini_core/model/accounts/limits.py.
 -- KEYS: own rules, shared rules, three per budget (unproven, proven, noted), spreads, three for the session, in this order.
 -- ARGV[1]: the demand as JSON; times in milliseconds.
--- Answers {revoked, doubt, index of the full own rule, ms until it has room, name withheld, name noted}.
+-- Answers {revoked, doubt, index of the own rule that is full the longest, ms until it has room, name withheld, name noted}.
 local demand = cjson.decode(ARGV[1])
 local now, token = demand.now, demand.token
 local used = 0
@@ -73,10 +73,12 @@ local function take(rule)
     end
 end
 
+local full_longest, longest
 for index, rule in ipairs(demand.own) do
     local rest = wait(rule)
-    if rest then return {0, doubt, index, math.max(1, math.ceil(rest)), '', ''} end
+    if rest and rest > (longest or 0) then full_longest, longest = index, rest end
 end
+if longest then return {0, doubt, full_longest, math.max(1, math.ceil(longest)), '', ''} end
 
 local function full()
     for _, rule in ipairs(demand.shared) do

@@ -45,9 +45,9 @@ class MemoryLimits:
             self._sweep(now)
             if wanted.session is not None and self._has_ended(wanted.session):
                 return Taken(revoked=True)
-            for rule in wanted.own:
-                if (wait := self._wait(rule, now)) is not None:
-                    return Taken(Refusal(rule, wait))
+            full = [Refusal(rule, wait) for rule in wanted.own if (wait := self._wait(rule, now)) is not None]
+            if full:
+                return Taken(max(full, key=lambda refusal: refusal.retry_after))
             for rule in wanted.own:
                 self._count(rule, wanted.token, now)
             withheld = next((rule.name for rule in wanted.shared if self._wait(rule, now) is not None), None)

@@ -76,7 +76,7 @@ class Take:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The rule that is full, and after how long the same demand could be met."""
+    """The rule that is full for the longest, and after how long the same demand could be met."""
 
     rule: Rule
     retry_after: timedelta
