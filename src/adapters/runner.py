@@ -5,6 +5,7 @@ import random
 from collections.abc import Iterable
 from queue import SimpleQueue
 from threading import Condition, Event, Thread
+from time import monotonic
 from uuid import UUID
 
 from gemini_core.core.jobs import JobVerbs, PeriodicTask
@@ -15,6 +16,11 @@ log = logging.getLogger(__name__)
 
 # Seconds between two sweeps for jobs that no nudge told of.
 SWEEP_EVERY = 1.0
+# Seconds after which whatever failed because the database was away is tried again, at the latest.
+AGAIN = 1.0
+# Seconds for which a sweep that failed takes nothing when the database is back: by then every worker that lives has
+# renewed its leases, which ran out meanwhile.
+SETTLING = 3.0
 # Seconds that jobs have to hand themselves back.
 HANDING_BACK = 5.0
 # Its own, so that programs with a seed of theirs get the numbers that they expect.
@@ -35,6 +41,8 @@ class Runner:
         self._hands = 0
         self._running: set[JobId] = set()
         self._scheduled = False
+        self._away = False
+        self._settled = 0.0
         self._changed = Condition()
         self._draining = Event()
         self._stopped = Event()
@@ -99,9 +107,18 @@ class Runner:
         if not self._scheduled:
             self._core.start_schedule()
             self._scheduled = True
+        if self._draining.is_set():
+            return
         free = self._threads - len(self._running)
-        if free > 0 and not self._draining.is_set():
-            self.start(self._core.due_jobs(limit=free))
+        try:
+            due = self._core.due_jobs(limit=max(free, 1))  # Asked also by who is busy: is the database there?
+        except Unavailable:
+            self._away = True
+            raise
+        if self._away:
+            self._away, self._settled = False, monotonic() + SETTLING
+        if free > 0 and monotonic() >= self._settled:
+            self.start(due)
 
     def _every(self, task: PeriodicTask) -> None:
         away = False
@@ -117,5 +134,6 @@ class Runner:
                 away = True
             except Exception:
                 log.exception("periodic task failed", extra={"task": task.name})
+            rest = min(task.every, AGAIN) if away else task.every
             # A little disorder, so that several workers do not sweep in step.
-            self._stopped.wait(task.every * _dice.uniform(0.8, 1.2))
+            self._stopped.wait(rest * _dice.uniform(0.8, 1.2))

@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from threading import Event
 from urllib.parse import urlsplit
 
 import httpx
@@ -13,6 +15,7 @@ import psycopg
 import pytest
 import redis
 from tests.fakes.gemini import Play, answer, hangs, reply_to
+from tests.fakes.gemini.scenes import Scene, Until, spoken
 from tests.fakes.gemini.script import Script
 from tests.fakes.system import Api, Installation, Json, Process, User, installation
 
@@ -299,6 +302,29 @@ def test_while_postgres_is_away_calls_are_refused_politely_and_afterwards_everyt
     assert house.asked(text) == 1
     assert not worker.ended
     assert not house.api.ended
+
+
+def test_an_outage_longer_than_the_leases_takes_no_reply_from_the_worker_that_makes_it(house: House) -> None:
+    workers = [house.site.worker(LEASE_SECONDS="4", RENEW_SECONDS="2") for _ in range(2)]
+    over, users = Event(), [house.user() for _ in range(6)]
+    slow = Scene("slow", (*spoken(HALF), Until(over), *answer("answer").steps))
+    texts = [house.question(slow) for _ in users]
+    replies = [user.send(user.room(), text) for user, text in zip(users, texts, strict=True)]
+    assert until(lambda: sum(house.asked(text) for text in texts) == 6, within=20)
+    held = "SELECT max(leased_until), count(*) FROM jobs WHERE leased_until > now()"
+    ((leased_until, _),) = house.site.ask(held)
+    house.site.postgres.kill()
+    try:
+        assert until(lambda: all("database away" in worker.log.read_text() for worker in workers), within=20)
+        assert until(lambda: datetime.now(UTC) > leased_until + timedelta(seconds=2), within=20)
+    finally:
+        house.site.postgres.start()
+    # By whoever it is, the living or those who take it for dead.
+    assert until(lambda: house.site.ask(held)[0][1] == 6, within=20)
+    over.set()
+    for user, text, reply in zip(users, texts, replies, strict=True):
+        final = user.final(reply)
+        assert (final["status"], final["content"], house.asked(text)) == ("complete", f"{HALF}answer", 1)
 
 
 def test_an_api_killed_under_load_leaves_one_message_to_every_key_that_is_tried_again(house: House) -> None:
