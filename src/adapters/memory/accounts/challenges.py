@@ -36,8 +36,8 @@ class MemoryChallenges:
             fresh, slot = self._fresh(wanted)
             earlier = accounts.challenges.get(slot)
             if earlier is not None and self._goes_on(earlier, now):
-                if due := self._not_before(earlier, now):
-                    return TooSoon(due - now)
+                if too_soon := self._too_soon(earlier, now):
+                    return too_soon
                 fresh = replace(
                     fresh,
                     id=earlier.id,
@@ -100,12 +100,13 @@ class MemoryChallenges:
     def _goes_on(self, earlier: Challenge, now: datetime) -> bool:
         return earlier.redeemed_at is None and earlier.asked_at > now - self.accounts.policy.code_ceiling
 
-    def _not_before(self, earlier: Challenge, now: datetime) -> datetime | None:
-        """When another code may be asked for; None for now."""
+    def _too_soon(self, earlier: Challenge, now: datetime) -> TooSoon | None:
+        """None if another code may be asked for now."""
         policy = self.accounts.policy
         exhausted = earlier.sends >= policy.sends_per_challenge or earlier.attempts >= earlier.max_attempts
-        due = earlier.asked_at + (policy.code_ceiling if exhausted else policy.resend_after)
-        return due if exhausted or due > now else None
+        window = policy.code_ceiling if exhausted else policy.resend_after
+        due = earlier.asked_at + window
+        return TooSoon(due - now, window) if exhausted or due > now else None
 
     def prepare(
         self, challenge: ChallengeId, seals_of: Callable[[Delivery], tuple[bytes, ...]], *, now: datetime

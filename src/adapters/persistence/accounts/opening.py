@@ -108,12 +108,10 @@ def open_challenge(engine: Engine, policy: AccountPolicy, wanted: NewChallenge) 
     }
     with statement(engine) as connection:
         row = connection.execute(OPEN_CHALLENGE, values).one()
-    return Opened(ChallengeId(row.id)) if row.id else TooSoon(_due(row, policy, now))
+    return Opened(ChallengeId(row.id)) if row.id else _too_soon(row, policy, now)
 
 
-def _due(row: Row[Any], policy: AccountPolicy, now: datetime) -> timedelta:
-    if row.asked_at is None:  # somebody opened it this very moment
-        return policy.resend_after
-    rest = policy.code_ceiling if row.exhausted else policy.resend_after
-    due: datetime = row.asked_at + rest
-    return max(due - now, timedelta(seconds=1))
+def _too_soon(row: Row[Any], policy: AccountPolicy, now: datetime) -> TooSoon:
+    window = policy.code_ceiling if row.exhausted else policy.resend_after
+    asked_at: datetime = row.asked_at or now  # None: somebody opened it this very moment
+    return TooSoon(max(asked_at + window - now, timedelta(seconds=1)), window)

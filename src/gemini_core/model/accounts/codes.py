@@ -58,9 +58,10 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class TooSoon:
-    """The requester's challenge for this number is open, and another code is not due for `retry_after`."""
+    """The requester's challenge for this number is open, and another code is not due for `retry_after` of `window`."""
 
     retry_after: timedelta
+    window: timedelta
 
 
 @dataclass(frozen=True, slots=True)

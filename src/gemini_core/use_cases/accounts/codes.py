@@ -4,6 +4,7 @@ import logging
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from math import ceil
 from secrets import token_hex
 from unicodedata import normalize
 
@@ -214,18 +215,14 @@ class SendCode:
         opened = self.challenges.open(wanted)
         if isinstance(opened, TooSoon):
             give_back(self.limits, taken)
-            raise self._too_soon(opened)
+            raise RateLimited(
+                "A code was asked for a moment ago.",
+                retry_after=ceil(opened.retry_after.total_seconds()),
+                limit=1,
+                window=int(opened.window.total_seconds()),
+                policy="resend",
+            )
         return opened.id
-
-    def _too_soon(self, opened: TooSoon) -> RateLimited:
-        policy = self.rules.policy
-        return RateLimited(
-            "A code was asked for a moment ago.",
-            retry_after=-int(-opened.retry_after.total_seconds() // 1),
-            limit=1,
-            window=int(policy.resend_after.total_seconds()),
-            policy="resend",
-        )
 
 
 def give_back(limits: Limits, taken: Take) -> None:
