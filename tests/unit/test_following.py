@@ -14,7 +14,8 @@ from gemini_core.errors import NotFound, Unavailable
 from gemini_core.model.chat import Chatroom, Message, ReplyError, Status
 from gemini_core.model.ids import ChatroomId, JobId, MessageId, UserId
 from gemini_core.model.jobs import Lease
-from gemini_core.model.replies import Answer, Position, ReplyEvent, ReplyEventKind
+from gemini_core.model.replies import Answer, FeedEvent, Position, ReplyEvent, ReplyEventKind
+from gemini_core.use_cases.chat.messages import ReadMessage
 from gemini_core.use_cases.replies.following import FollowReply
 
 # Cut inside a family, between a letter and its accent, inside a flag, and inside a surrogate pair of UTF-16.
@@ -321,3 +322,19 @@ def test_a_reply_that_is_made_slowly_is_heard_of_and_not_asked_for(scene: Scene)
         assert heard is not None
         assert (heard.text, next(events), next(events)) == (piece, None, None)
     assert store.asked - 2 == 1
+
+
+# --- waiting for a reply ----------------------------------------------------------------------------------------------
+
+
+def test_whoever_waits_while_a_reply_is_said_without_a_pause_is_told_how_it_stands_in_the_end(scene: Scene) -> None:
+    class NeverQuiet(MemoryFeed):
+        def follow(self, reply: MessageId, *, patience: float) -> Iterator[Sequence[FeedEvent]]:
+            yield ()
+            scene.begin()
+            while True:
+                yield [FeedEvent(1, 0, "on and ")]
+
+    wait_for = ReadMessage(scene.world.messages, NeverQuiet())
+    found = wait_for(scene.author, scene.room.id, scene.reply.id, wait=0.05)
+    assert found.status is Status.GENERATING

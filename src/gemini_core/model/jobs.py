@@ -75,6 +75,10 @@ class JobRecord:
     request_id: str
 
 
+# Seconds that a try must have: none is begun for less.
+LEAST = 1.0
+
+
 @dataclass(frozen=True, slots=True)
 class Backoff:
     """When to try again: exponential with full jitter on its upper half, within attempts and a total time.
@@ -96,4 +100,4 @@ class Backoff:
             return None
         longest = min(self.most, self.first * 2 ** (failures - 1))
         pause = max(longest * (0.5 + random() / 2), asked or 0.0)  # noqa: S311 - jitter, not a secret
-        return pause if tried_for + pause < self.total else None
+        return pause if tried_for + pause + LEAST <= self.total else None

@@ -173,9 +173,10 @@ class ReadMessage:
             return found
         until = time.monotonic() + wait
         for news in self.feed.follow(message, patience=min(wait, 1.0)):
-            if not news or news[-1].end:
+            over = time.monotonic() >= until
+            if over or not news or news[-1].end:
                 found = self.messages.show(reader, room, message)
-            if found.status.final or time.monotonic() >= until:
+            if over or found.status.final:
                 break
         return found
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 
@@ -11,7 +11,7 @@ from gemini_core.model.chat import ReplyError, Status, Usage
 from gemini_core.model.context import BYTES_PER_TOKEN, MOST_TURNS, due_for_summary, prompt_for
 from gemini_core.model.events import NOBODY, Audience, reply_ended
 from gemini_core.model.ids import JobId, MessageId, UserId
-from gemini_core.model.jobs import Backoff, Lease, NewJob
+from gemini_core.model.jobs import LEAST, Backoff, Lease, NewJob
 from gemini_core.model.notes import summary_job, title_job
 from gemini_core.model.replies import Answer, Conversation, ModelFailure, Timeouts, storable
 from gemini_core.ports.clock import Clock
@@ -136,10 +136,12 @@ class AnswerMessage:
         return notes
 
     def _timeouts(self, lease: Lease) -> Timeouts:
-        """What is left of the total time, but always time for a try."""
+        """What failures have left of the total time; after none, also of another worker's, it is all there."""
         limits = self.choice.timeouts
+        if not lease.failures:
+            return limits
         spent = (self.clock.now() - lease.trying_since).total_seconds()
-        return Timeouts(limits.first, limits.between, max(limits.total - spent, limits.first))
+        return replace(limits, total=max(limits.total - spent, LEAST))
 
     def _failed(self, user: UserId, lease: Lease, failure: ModelFailure, draft: _Draft, stop: Stop) -> Sequence[JobId]:
         error = failure.error
