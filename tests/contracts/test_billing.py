@@ -155,6 +155,22 @@ def test_nobody_is_shown_a_page_for_an_account_that_went_meanwhile(world: Billin
         world.opened(begun)
 
 
+def test_what_was_opened_for_an_account_that_went_meanwhile_is_known_and_looked_at(world: BillingWorld) -> None:
+    begun = world.begin(world.user())
+    user = begun.checkout.user_id
+    world.close(user)
+    world.subscriptions.bury(user, now=NOW)
+    for _ in range(2):
+        with pytest.raises(NotFound):
+            world.opened(begun, once=once())
+    assert world.records.owner(f"cus_{user}") == user
+    (promised,) = world.jobs.list_jobs(state=None, kind=SYNC_JOB, limit=9, after=None).items
+    assert promised.args == {"user": str(user)}
+    look = world.subscriptions.begin_sync(user, now=NOW)
+    assert look is not None
+    assert look.buried
+
+
 def test_nobody_is_shown_the_page_of_another_customer_than_they_were_linked_to(world: BillingWorld) -> None:
     user = world.user()
     begun = world.begin(user)

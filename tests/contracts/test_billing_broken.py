@@ -132,6 +132,9 @@ class OneCustomer:
     def close_checkouts(self, customer_id: str) -> None:
         raise AssertionError("this exam only listens to webhooks")
 
+    def forget_person(self, customer_id: str) -> None:
+        raise AssertionError("this exam only listens to webhooks")
+
     def cancel(self, subscription_id: str, when: Cancellation) -> None:
         raise AssertionError("this exam only listens to webhooks")
 

@@ -146,6 +146,14 @@ def test_closing_pages_leaves_what_was_paid(world: GatewayWorld) -> None:
     world.gateway.close_checkouts(f"{session.customer_id}-never")
 
 
+def test_whoever_paid_is_forgotten_and_what_was_paid_stays(world: GatewayWorld) -> None:
+    session, subscription = world.bought()
+    for _ in range(2):
+        world.gateway.forget_person(session.customer_id)
+    assert world.seen(session) == subscription
+    world.gateway.forget_person(f"{session.customer_id}-never")
+
+
 def test_an_approval_gives_what_was_previewed(engine: Engine) -> None:
     manual = ManualGateway(engine, Noon())
     session = manual.open_checkout(checkout(), customer())

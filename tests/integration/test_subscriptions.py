@@ -1,8 +1,11 @@
 """The whole journey of a subscription, as a user walks it: real processes, unmodified stripe-python, the sandbox."""
 
 import json
+import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
+import psycopg
 import pytest
 from tests.fakes.buyer import Buyer
 from tests.fakes.estate import Estate, User, estate, eventually
@@ -101,6 +104,33 @@ def test_the_open_page_of_a_deleted_account_takes_no_money(shop: Estate) -> None
     eventually(lambda: session["status"], "expired".__eq__)
     assert BUYER.press(page, "pay")[0] == 410
     assert shop.at_stripe("subscription") == []
+
+
+@pytest.mark.parametrize("step", ["/v1/customers$", "/v1/checkout/sessions$", "/v1/customers/cus_"])
+def test_an_account_that_is_deleted_while_its_page_is_opened_leaves_nothing_at_stripe(shop: Estate, step: str) -> None:
+    user = shop.sign_in()
+    shop.call("PATCH", "/user/me/", user, json={"email": "ann@b.example"}).raise_for_status()
+    user_id = shop.call("GET", "/user/me/", user).json()["id"]
+    before = len(shop.sandbox.api.calls)
+    BUYER.pull(shop.sandbox.url, "faults", kind="slow", count=1, calls=f"POST {step}")
+
+    def gone(_: object) -> bool:
+        with psycopg.connect(shop.environ["DATABASE_URL"]) as connection:
+            return not connection.execute("SELECT FROM users WHERE id = %s", (user_id,)).fetchall()
+
+    with ThreadPoolExecutor(1) as pool:
+        buying = pool.submit(shop.call, "POST", "/subscribe/pro/", user)
+        eventually(lambda: shop.sandbox.api.calls[before:], lambda made: any(re.search(step, call) for call in made))
+        assert shop.call("DELETE", "/user/me/", user).status_code == 202
+        eventually(lambda: None, gone)
+        BUYER.pull(shop.sandbox.url, "faults", count=0)
+        assert buying.result().status_code in (401, 404)
+    ((session,), (customer,)) = shop.at_stripe("checkout.session"), shop.at_stripe("customer")
+    eventually(lambda: (session["status"], customer["email"]), ("expired", None).__eq__)
+    with shop.sandbox.shelf.lock:  # somebody pressed "pay" in the very moment before
+        paid = shop.sandbox.shop.subscribe(customer["id"], session["sandbox_price"])
+        shop.sandbox.shop.collect(paid)
+    eventually(lambda: paid["status"], "canceled".__eq__)
 
 
 def test_a_payment_for_an_account_that_is_gone_is_ended_and_flagged(shop: Estate) -> None:

@@ -31,6 +31,9 @@ class Gateway(NothingForSale):
     def close_checkouts(self, customer_id: str) -> None:
         """There are none."""
 
+    def forget_person(self, customer_id: str) -> None:
+        """No address is known."""
+
     def cancel(self, subscription_id: str, when: Cancellation) -> None:
         if self.away:
             raise Unavailable("No answer.")

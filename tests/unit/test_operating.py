@@ -38,6 +38,9 @@ class Till(NothingForSale):
     def close_checkouts(self, customer_id: str) -> None:
         """There are none."""
 
+    def forget_person(self, customer_id: str) -> None:
+        """No address is known."""
+
     def cancel(self, subscription_id: str, when: Cancellation) -> None:
         self.sold[subscription_id] = self.sold[subscription_id].changed(when)
 

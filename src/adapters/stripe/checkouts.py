@@ -77,6 +77,15 @@ class Checkouts:
             if not is_missing(error):  # without its customer there is no page either
                 raise
 
+    def forget_email(self, customer_id: str) -> None:
+        """As `PaymentGateway.forget_person`. Stripe has been told nothing else, but Checkout may have asked for one."""
+        try:
+            if getattr(self._customers.retrieve(customer_id), "email", None):
+                self._customers.update(customer_id, {"email": ""})
+        except stripe.InvalidRequestError as error:
+            if not is_missing(error):
+                raise
+
     def _close(self, session_id: str) -> None:
         try:
             self._sessions.expire(session_id)

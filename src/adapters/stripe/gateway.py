@@ -78,6 +78,9 @@ class StripeGateway:
     def close_checkouts(self, customer_id: str) -> None:
         self._call("close_checkouts", lambda: self._checkouts.close_all(customer_id))
 
+    def forget_person(self, customer_id: str) -> None:
+        self._call("forget_person", lambda: self._checkouts.forget_email(customer_id))
+
     def subscriptions(self, customer_id: str) -> Sequence[Subscription]:
         return self._call("subscriptions", lambda: self._subscriptions.of(customer_id))
 

@@ -40,6 +40,10 @@ class PaymentGateway(Protocol):
         """Nobody can pay any more on a page that was opened for this customer. What was paid already stays."""
         ...
 
+    def forget_person(self, customer_id: str) -> None:
+        """The account is gone: the gateway keeps what was paid, and no address of whoever paid. Repeatable."""
+        ...
+
     def subscriptions(self, customer_id: str) -> Sequence[Subscription]:
         """All that this customer has or had, whatever their status."""
         ...
@@ -106,7 +110,8 @@ class CheckoutRepo(Protocol):
         """The gateway has answered: store the page, the customer's id, and what the key stands for.
 
         Answers what was stored first. Raises `Invalid` (`idempotency-key-reused`), `NotFound` (no such user any more),
-        `Conflict` (the user was linked to another customer meanwhile): then nobody is shown the page.
+        `Conflict` (the user was linked to another customer meanwhile): then nobody is shown the page. Of a user who is
+        gone the customer is kept on the tombstone, and a look at it is promised, which ends all that was opened.
         """
         ...
 

@@ -28,8 +28,8 @@ def retrieve(desk: Desk, thing_id: str, _params: Params) -> Thing:
 def update(desk: Desk, thing_id: str, params: Params) -> Thing:
     """Change a customer."""
     customer = live(desk, thing_id, param="id")
-    email(params)
-    customer.update(params)
+    told = email(params)
+    customer.update(params | {"email": told} if "email" in params else params)
     desk.shelf.emit("customer.updated", customer)
     return customer
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from adapters.memory.billing.tables import MemoryBilling
+from gemini_core.errors import NotFound
 from gemini_core.model.billing.checkouts import AlreadySubscribed, Begun, Checkout, CheckoutId, Customer, Session
 from gemini_core.model.billing.records import customer_taken
 from gemini_core.model.billing.subscriptions import Terms
@@ -38,12 +39,18 @@ class MemoryCheckouts:
     def opened(self, checkout: Checkout, session: Session, *, now: datetime, once: Once | None) -> Begun:
         billing, user = self.billing, checkout.user_id
         with billing.store.lock:
-            first = billing.first(user, once, now)
-            card = billing.card(user, now)
-            owner = billing.card_of(session.customer_id)
+            card, owner = billing.cards[user], billing.card_of(session.customer_id)
             if card.customer.id not in (None, session.customer_id) or owner not in (None, card):
                 raise customer_taken()
-            card.customer = replace(card.customer, id=session.customer_id)
+            known = replace(card.customer, id=session.customer_id)
+            try:
+                billing.people.standing_of(user)
+            except NotFound:
+                card.customer = known
+                billing.promise_look(card, now, "")
+                raise
+            first = billing.first(user, once, now)
+            card.customer = known
             stored = billing.checkouts[checkout.id]
             if stored.session_id is None:
                 stored = replace(stored, session_id=session.id, url=session.url, expires_at=session.expires_at)

@@ -24,6 +24,9 @@ class NothingForSale:
     def close_checkouts(self, customer_id: str) -> None:
         raise _nothing_for_sale()
 
+    def forget_person(self, customer_id: str) -> None:
+        raise _nothing_for_sale()
+
     def subscriptions(self, customer_id: str) -> Sequence[Subscription]:
         raise _nothing_for_sale()
 

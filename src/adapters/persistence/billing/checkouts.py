@@ -6,11 +6,11 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, bindparam, insert, select, text, update
 
+from adapters.persistence.billing.events import promise_look_at
 from adapters.persistence.billing.rows import (
     LOCK_USER,
     checkout_of,
     customer_of,
-    lock_user,
     subscriptions_of,
     told_of_customer,
 )
@@ -86,15 +86,13 @@ class SqlCheckouts:
         user = checkout.user_id
         with transaction(self.engine) as connection:
             known = told_of_customer(connection, KNOW_CUSTOMER, user=user, customer=session.customer_id)
-            lock_user(connection, user, now)
             if known != session.customer_id:
                 raise customer_taken()
-            stored = {"session": session.id, "url": session.url, "expires_at": session.expires_at}
-            connection.execute(STORE_SESSION, {"checkout": checkout.id, **stored})
-            replayed = once is not None and not take_key(connection, user, once, {"checkout": str(checkout.id)}, now)
-            first = _first(connection, user, once, now) if replayed else None
-            kept = first or checkout_of(connection.execute(ONE_CHECKOUT, {"checkout": checkout.id}).one())
-            return Begun(checkout=kept, customer=customer_of(connection, user), replayed=replayed)
+            if connection.execute(LOCK_USER, {"user": user, "now": now}).one_or_none() is not None:
+                return _opened(connection, checkout, session, now=now, once=once)
+            # What was opened is known from here on, although the user is not.
+            promise_look_at(connection, user, now)
+        raise no_user()
 
     def close(self, checkout_id: CheckoutId) -> None:
         with statement(self.engine) as connection:
@@ -107,6 +105,17 @@ class SqlCheckouts:
     def forget_customer(self, customer: Customer) -> None:
         with statement(self.engine) as connection:
             connection.execute(FORGET_CUSTOMER, {"user": customer.user_id, "generation": customer.generation})
+
+
+def _opened(connection: Connection, checkout: Checkout, session: Session, *, now: datetime, once: Once | None) -> Begun:
+    """Store the page, and what the key stands for; the user's row is locked."""
+    user = checkout.user_id
+    stored = {"session": session.id, "url": session.url, "expires_at": session.expires_at}
+    connection.execute(STORE_SESSION, {"checkout": checkout.id, **stored})
+    replayed = once is not None and not take_key(connection, user, once, {"checkout": str(checkout.id)}, now)
+    first = _first(connection, user, once, now) if replayed else None
+    kept = first or checkout_of(connection.execute(ONE_CHECKOUT, {"checkout": checkout.id}).one())
+    return Begun(checkout=kept, customer=customer_of(connection, user), replayed=replayed)
 
 
 def _first(connection: Connection, user: UserId, once: Once | None, now: datetime) -> Checkout | None:

@@ -79,8 +79,7 @@ class SqlBillingEvents:
 
     def request_sync(self, user: UserId, *, now: datetime, request_id: str = "") -> JobId | None:
         with transaction(self.engine) as connection:
-            customer = connection.execute(LOCK_CUSTOMER_OF, {"user": user}).one_or_none()
-            return None if customer is None else _promise_look(connection, customer, now, request_id)
+            return promise_look_at(connection, user, now, request_id)
 
     def show(self, event_id: str) -> EventRecord:
         with statement(self.engine) as connection:
@@ -123,6 +122,12 @@ class SqlBillingEvents:
             return None if hint.matters else EventState.IGNORED
         state = EventState(connection.execute(LOCK_EVENT, {"id": hint.event_id}).one().state)
         return None if state is EventState.RECEIVED else state
+
+
+def promise_look_at(connection: Connection, user: UserId, now: datetime, request_id: str = "") -> JobId | None:
+    """Promise to look at a customer soon; None: the user was never a customer, or it is promised already."""
+    customer = connection.execute(LOCK_CUSTOMER_OF, {"user": user}).one_or_none()
+    return None if customer is None else _promise_look(connection, customer, now, request_id)
 
 
 def _promise_to_resolve(connection: Connection, hint: Hint, now: datetime, request_id: str) -> JobId:

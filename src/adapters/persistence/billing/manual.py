@@ -89,6 +89,9 @@ class ManualGateway:
         with statement(self.engine) as connection:
             connection.execute(WITHDRAW, {"customer": customer_id})
 
+    def forget_person(self, customer_id: str) -> None:
+        """No address is kept here."""
+
     def subscriptions(self, customer_id: str) -> Sequence[Subscription]:
         if not customer_id.startswith(CUSTOMER):
             raise NotFound("There is no such customer.", code="unknown-customer")

@@ -22,7 +22,8 @@ from gemini_core.ports.clock import Clock
 class SyncCustomer:
     """Look at the customer's whole state at the gateway and write that; a look that began earlier never wins.
 
-    For an account that is gone, no page is left to pay on, and whatever has not ended at the gateway is ended.
+    For an account that is gone, no page is left to pay on, no address is left at the gateway, and whatever has not
+    ended there is ended.
     """
 
     store: SubscriptionRepo
@@ -62,6 +63,7 @@ class SyncCustomer:
             return None, False
         if sync.buried:
             self.gateway.close_checkouts(sync.customer_id)
+            self.gateway.forget_person(sync.customer_id)
         found = self._found(sync.customer_id)
         going_on = [each for each in found if sync.buried and not each.has_ended]
         for each in going_on:
