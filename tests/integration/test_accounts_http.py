@@ -251,6 +251,25 @@ def test_a_first_password_is_set_right_after_signing_in_and_the_user_is_told(at_
     assert inbox[0]["mobile_number"] == NUMBER
 
 
+def test_sessions_are_listed_page_by_page(api: Api) -> None:
+    tokens = [api.sign_up()["access"], *(api.sign_in(ip=f"198.51.100.{number}")["access"] for number in range(2))]
+
+    def page(query: str, token: str = tokens[0]) -> Any:
+        return api.client.simulate_get(
+            "/auth/sessions/", query_string=query, headers={"Authorization": f"Bearer {token}"}
+        )
+
+    everything = page("").json
+    first = page("limit=2").json
+    second = page(f"limit=2&cursor={first['next_cursor']}").json
+    assert first["items"] + second["items"] == everything["items"]
+    assert (len(second["items"]), second["next_cursor"], everything["next_cursor"]) == (1, None, None)
+    stranger = api.sign_up(OTHER)["access"]
+    for strange in (page("cursor=garbage"), page(f"cursor={first['next_cursor']}", stranger)):
+        assert (strange.status_code, strange.json["type"]) == (400, "/problems/bad-cursor")
+    assert [page(f"limit={limit}").status_code for limit in ("0", "101", "abc", "100")] == [422, 422, 422, 200]
+
+
 def test_sessions_are_listed_and_ended_by_their_owner_alone(api: Api) -> None:
     owner, there, stranger = api.sign_up(), api.sign_in(ip="198.51.100.1"), api.sign_up(OTHER)
     items = api.get("/auth/sessions/", token=owner["access"]).json["items"]

@@ -67,11 +67,12 @@ class Edge:
 
 def topics(core: Core, edge: Edge) -> tuple[Topic, ...]:
     """Every path of the product, by topic."""
-    return (_accounts(core), chat(core, edge), _billing(core))
+    return (_accounts(core, edge), chat(core, edge), _billing(core))
 
 
-def _accounts(core: Core) -> Topic:
-    sign_in, passwords, sessions, account = SignIn(core), Passwords(core), Sessions(core), Account(core)
+def _accounts(core: Core, edge: Edge) -> Topic:
+    sign_in, passwords, account = SignIn(core), Passwords(core), Account(core)
+    sessions = Sessions(core, Cursors(*edge.cursor_keys))
     development = (Route("/dev/inbox/", DevelopmentInbox(core.inbox)),) if core.inbox else ()
     return Topic(
         "Accounts",

@@ -26,6 +26,13 @@ class Page(Generic[T]):
     next: tuple[str, ...] | None = None
 
 
+def page_of(limit: int, field: str = "limit") -> int:
+    """The length of a page. Raises `Invalid` where nothing is on it: whoever went on from there would never arrive."""
+    if limit < 1:
+        raise Invalid.field(field, "must be at least 1", "out_of_range")
+    return limit
+
+
 @dataclass(frozen=True, slots=True)
 class Once:
     """Do the deed once for this key: `key` is the caller's, `fingerprint` a digest of what was asked (32 bytes).

@@ -10,7 +10,8 @@ from msgspec import Struct
 from adapters.http import bodies
 from adapters.http.accounts.answers import Pair, Token, pair_answer
 from adapters.http.auth import caller
-from adapters.http.describing import Moment, describe
+from adapters.http.describing import PAGED, Moment, describe
+from adapters.http.paging import Cursors, Listing
 from gemini_core.core import Core
 from gemini_core.errors import NotFound
 from gemini_core.model.accounts.sessions import Session
@@ -35,18 +36,12 @@ class SessionItem(Struct):
     current: bool
 
 
-class SessionList(Struct):
-    """All of them: they are few."""
-
-    items: list[SessionItem]
-    next_cursor: None = None
-
-
 class Sessions:
     """Where the user is signed in."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, cursors: Cursors) -> None:
         self._core = core
+        self._cursors = cursors
 
     @describe(
         "Renew the tokens",
@@ -79,12 +74,18 @@ class Sessions:
         self._core.end_all_sessions(who, req.context.client)
         resp.status = falcon.HTTP_204
 
-    @describe("The user's sessions", answers={200: SessionList})
+    @describe("The user's sessions", answers={200: Listing[SessionItem]}, query=PAGED)
     def on_get(self, req: Request, resp: Response) -> None:
         """Last used first."""
         who = caller(req)
-        items = [_session(session, current=session.id == who.session_id) for session in self._core.list_sessions(who)]
-        resp.data = bodies.write(SessionList(items))
+        scope = ("sessions", who.user_id)
+        limit, after = self._cursors.asked(req, *scope)
+        page = self._core.list_sessions(who, limit=limit, after=after)
+
+        def show(session: Session) -> SessionItem:
+            return _session(session, current=session.id == who.session_id)
+
+        resp.data = bodies.write(self._cursors.listing(page, show, *scope))
 
     @describe("End a session", answers={204: None}, problems=("not-found",))
     def on_delete_one(self, req: Request, resp: Response, session_id: UUID) -> None:

@@ -1,7 +1,8 @@
 """Who is signed in, for how long, and how it ends."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
 
 from gemini_core.errors import Unauthenticated
 from gemini_core.model.accounts.limits import MINUTE, Ended, Rule, SessionClaim, Take
@@ -9,6 +10,7 @@ from gemini_core.model.accounts.people import Caller, Client
 from gemini_core.model.accounts.seals import read_refresh_token
 from gemini_core.model.accounts.sessions import Reused, Session, Tokens
 from gemini_core.model.ids import SessionId
+from gemini_core.model.requests import Page, page_of
 from gemini_core.ports.accounts.sessions import AccessTokens, Sessions
 from gemini_core.ports.clock import Clock
 from gemini_core.use_cases.accounts.rules import AccountRules, Gate, tokens_of
@@ -73,9 +75,14 @@ class ListSessions:
     clock: Clock
     sessions: Sessions
 
-    def __call__(self, caller: Caller) -> Sequence[Session]:
-        """Last used first."""
-        return self.sessions.live(caller.user_id, now=self.clock.now())
+    def __call__(self, caller: Caller, *, limit: int = 20, after: tuple[str, ...] | None = None) -> Page[Session]:
+        """Last used first. Raises `Invalid`, `Unavailable`. (They are few, so that the store gives all of them.)"""
+        live, limit = self.sessions.live(caller.user_id, now=self.clock.now()), page_of(limit)
+        if after is not None:
+            last = datetime.fromisoformat(after[0]), UUID(after[1])
+            live = [session for session in live if (session.rotated_at, session.id) < last]
+        items = tuple(live[:limit])
+        return Page(items, (items[-1].rotated_at.isoformat(), str(items[-1].id)) if len(live) > limit else None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

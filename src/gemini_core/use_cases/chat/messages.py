@@ -9,13 +9,13 @@ from gemini_core.model.attachments import File
 from gemini_core.model.billing.plans import Plans
 from gemini_core.model.chat import Message, Sent
 from gemini_core.model.ids import ChatroomId, JobId, MessageId, UserId
-from gemini_core.model.requests import Once, Page
+from gemini_core.model.requests import Once, Page, page_of
 from gemini_core.ports.chat import MessageRepo, RoomListCache
 from gemini_core.ports.clock import Clock
 from gemini_core.ports.jobs import JobQueue
 from gemini_core.ports.replies import ReplyFeed
 from gemini_core.use_cases.chat.attachments import Attachments, fingerprint
-from gemini_core.use_cases.chat.rules import checked, page_of
+from gemini_core.use_cases.chat.rules import checked
 from gemini_core.use_cases.events import TellLimit
 
 MAX_CONTENT = 32_000

@@ -9,12 +9,12 @@ from gemini_core.errors import FieldError, Forbidden, Invalid
 from gemini_core.model.billing.plans import Plan, Plans
 from gemini_core.model.chat import Chatroom, Message, RoomChange
 from gemini_core.model.ids import ChatroomId, MessageId, UserId, uuid7
-from gemini_core.model.requests import Once, Page
+from gemini_core.model.requests import Once, Page, page_of
 from gemini_core.ports.chat import MessageRepo, RoomListCache, RoomRepo, UsageRepo
 from gemini_core.ports.clock import Clock
 from gemini_core.ports.jobs import JobQueue
 from gemini_core.use_cases.chat.attachments import drop_files_job
-from gemini_core.use_cases.chat.rules import checked, page_of
+from gemini_core.use_cases.chat.rules import checked
 
 MAX_TITLE = 200
 MAX_SYSTEM_INSTRUCTION = 8_000

@@ -1,4 +1,4 @@
-"""What text, and pages of a list, must be like."""
+"""What text must be like."""
 
 from gemini_core.errors import Invalid
 from gemini_core.model.replies import storable
@@ -12,10 +12,3 @@ def checked(field: str, value: str, longest: int) -> str:
     if len(value) > longest:
         raise Invalid.field(field, f"must be at most {longest:,} characters", "too_long")
     return value
-
-
-def page_of(limit: int, field: str = "limit") -> int:
-    """The length of a page. Raises `Invalid` where nothing is on it: whoever went on from there would never arrive."""
-    if limit < 1:
-        raise Invalid.field(field, "must be at least 1", "out_of_range")
-    return limit

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from gemini_core.errors import Invalid
 from gemini_core.model.chat import Hit
 from gemini_core.model.ids import UserId
-from gemini_core.model.requests import Page
+from gemini_core.model.requests import Page, page_of
 from gemini_core.ports.chat import MessageSearch
-from gemini_core.use_cases.chat.rules import checked, page_of
+from gemini_core.use_cases.chat.rules import checked
 
 MAX_QUERY = 200
 
