@@ -157,6 +157,8 @@ def test_a_ring_needs_long_and_different_roots(roots: tuple[bytes, ...]) -> None
         ("geminibackend2026", "guessable"),
         ("schmidtmargarethe", "guessable"),
         ("+1 14155552671", "guessable"),
+        ("4155552671abc", "guessable"),
+        ("0415555-2671 04155552671", "guessable"),
     ],
 )
 def test_a_weak_password_is_refused_with_its_reason(password: str, code: str) -> None:
@@ -240,6 +242,7 @@ def test_hashing_refuses_what_would_wait_too_long() -> None:
         ("+14155552671", "+14155552671", "US"),
         ("+919876543210", "+919876543210", "IN"),
         ("9876543210", "+919876543210", "IN"),
+        ("09876543210", "+919876543210", "IN"),
     ],
 )
 def test_a_mobile_number_is_kept_in_e164(given: str, kept: str, country: str) -> None:
@@ -276,6 +279,15 @@ def test_what_only_looks_like_a_mobile_number_is_refused(text: str) -> None:
     with pytest.raises(Invalid) as refused:
         ContactChecker().number(text)
     assert refused.value.errors[0].field == "mobile_number"
+
+
+@pytest.mark.parametrize(
+    ("region", "text"),
+    [("IN", "0014155552671"), ("IN", "00919876543210"), ("US", "011447400123456"), ("AU", "0011447400123456")],
+)
+def test_a_number_of_another_country_begins_with_a_plus(region: str, text: str) -> None:
+    with pytest.raises(Invalid):
+        ContactChecker(region).number(text)
 
 
 @pytest.mark.parametrize("text", ["a", "a@", "a@b", "a@@b.example", "a b@c.example", "a@b.example\nbcc:x", "a" * 300])

@@ -4,7 +4,7 @@ import re
 
 import phonenumbers
 from email_validator import EmailNotValidError, validate_email
-from phonenumbers import PhoneNumberFormat, PhoneNumberType
+from phonenumbers import CountryCodeSource, PhoneNumberFormat, PhoneNumberType
 
 from gemini_core.errors import Invalid
 from gemini_core.model.accounts.people import MobileNumber
@@ -28,9 +28,11 @@ class ContactChecker:
         if not (national or E164.fullmatch(text)):
             raise _not_a_number("must be in E.164 form, like +14155552671")
         try:
-            number = phonenumbers.parse(text, self._region if national else None)
+            number = phonenumbers.parse(text, self._region if national else None, keep_raw_input=True)
         except phonenumbers.NumberParseException:
             raise _not_a_number("is not a number that exists") from None
+        if number.country_code_source == CountryCodeSource.FROM_NUMBER_WITH_IDD:
+            raise _not_a_number("must begin with + where it is of another country, like +14155552671")
         if not phonenumbers.is_valid_number(number):
             raise _not_a_number("is not a number that exists")
         if phonenumbers.number_type(number) not in MOBILE:

@@ -42,6 +42,8 @@ def changed_meanwhile() -> Unauthenticated:
 def _guessable(folded: str, words: tuple[str | None, ...]) -> bool:
     """It is a part of such a word, or too little but digits and signs is left of it without such words."""
     parts = {part for word in words if word for part in re.split(r"[@\s.+]+", word.casefold())}
+    # A number is known without the code of its country, too, which has one to three digits.
+    parts |= {part[code:] for part in parts if part.isdigit() for code in (1, 2, 3)}
     left = folded
     for part in sorted(parts, key=len, reverse=True):
         if len(part) >= 4:
