@@ -10,12 +10,14 @@ from threading import Event, Thread
 from time import monotonic
 
 import pytest
+from tests.contracts.billing_worlds import TERMS, memory_world
 from tests.crowd import at_once
 from tests.fakes.buyer import Buyer
 from tests.timing import takes_less_than
 
 from adapters.local.stripe_sandbox.server import Sandbox
 from adapters.local.stripe_sandbox.shelf import PRO_PRICE
+from adapters.memory.store import SystemClock
 from adapters.stripe.gateway import StripeGateway
 from adapters.stripe.keys import API
 from adapters.stripe.transport import CONNECTIONS, proxy_for
@@ -24,6 +26,8 @@ from gemini_core.model.billing.checkouts import Checkout, CheckoutId, Customer, 
 from gemini_core.model.billing.events import Subject
 from gemini_core.model.billing.subscriptions import Cancellation
 from gemini_core.model.ids import UserId, uuid7
+from gemini_core.use_cases.billing.buying import SubscribePro
+from gemini_core.use_cases.billing.syncing import SyncCustomer
 
 KEY = "sk_test_sandbox_very_secret"
 OFFER = Offer(price=PRO_PRICE, success_url="http://a/s", cancel_url="http://a/c", return_url="http://a/")
@@ -153,6 +157,41 @@ def test_a_hanging_stripe_is_given_up_within_the_budget(sandbox: Sandbox) -> Non
         return monotonic() - began
 
     takes_less_than(3, tried)
+
+
+def test_deeds_as_one_call_are_given_up_within_one_budget_and_the_next_has_its_own(sandbox: Sandbox) -> None:
+    fault(sandbox, "hang", 99, seconds=30)
+    gateway = StripeGateway(KEY, base_url=sandbox.url, budget=2)
+
+    def tried() -> float:
+        began = monotonic()
+        with gateway.as_one_call():
+            for _ in range(3):
+                with pytest.raises(Unavailable):
+                    gateway.subscriptions("cus_1")
+        return monotonic() - began
+
+    takes_less_than(3, tried)
+    fault(sandbox, "hang", 0)
+    with closing(gateway):
+        assert gateway.open_checkout(checkout(), CUSTOMER).url
+
+
+def test_who_buys_has_an_answer_within_one_budget_however_many_deeds_it_takes(sandbox: Sandbox) -> None:
+    world, gateway = memory_world(), StripeGateway(KEY, base_url=sandbox.url, budget=2)
+    sync = SyncCustomer(world.subscriptions, gateway, TERMS, SystemClock())
+    buy, user = SubscribePro(world.checkouts, gateway, sync, OFFER, SystemClock()), world.user()
+    BUYER.press(buy(user).checkout.url or "", "pay")
+    fault(sandbox, "slow", 99, seconds=1.5)
+
+    def tried() -> float:
+        began = monotonic()
+        with pytest.raises(Unavailable):
+            buy(user)
+        return monotonic() - began
+
+    with closing(gateway):
+        takes_less_than(3, tried)
 
 
 def test_whoever_asks_what_is_asked_already_waits_for_the_same_answer(sandbox: Sandbox, gateway: StripeGateway) -> None:

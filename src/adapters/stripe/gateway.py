@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -30,8 +31,8 @@ API_VERSION = "2026-10-28.endive"
 class StripeGateway:
     """`PaymentGateway` and `GatewayEvents` at Stripe.
 
-    `budget`: seconds that a deed may take in all. `webhook_secrets`: any of them may have signed, so that they can be
-    rotated; without one nothing is accepted.
+    `budget`: seconds that a deed may take, or all of them that are asked `as_one_call`. `webhook_secrets`: any of them
+    may have signed, so that they can be rotated; without one nothing is accepted.
     Raises `ValueError` for a live key that would go to an address that is not Stripe's.
     """
 
@@ -41,9 +42,9 @@ class StripeGateway:
             raise ValueError("A live key goes to Stripe's own address only.")
         # Below this the package logs whole requests and answers.
         logging.getLogger("stripe").setLevel(logging.WARNING)
-        deadline = Deadline(budget)
-        self._call = Attempts(deadline)
-        self._transport = Transport(deadline, base_url)
+        self._deadline = Deadline(budget)
+        self._call = Attempts(self._deadline)
+        self._transport = Transport(self._deadline, base_url)
         self._client = stripe.StripeClient(
             key,
             stripe_version=API_VERSION,
@@ -65,6 +66,9 @@ class StripeGateway:
         return self._call("examine", lambda: examine(self._client, price_id, live=self._live))
 
     # --- PaymentGateway -----------------------------------------------------------------------------------------------
+
+    def as_one_call(self) -> AbstractContextManager[None]:
+        return self._deadline.shared()
 
     def open_checkout(self, checkout: Checkout, customer: Customer) -> Session:
         return self._call("open_checkout", lambda: self._checkouts.open(checkout, customer))

@@ -3,7 +3,8 @@
 import socket
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -32,11 +33,23 @@ class Deadline(threading.local):
 
     def __init__(self, budget: float = BUDGET) -> None:
         self._budget = budget
+        self._shared = False
         self.at = 0.0
 
     def begin(self) -> None:
-        """From now on."""
-        self.at = time.monotonic() + self._budget
+        """From now on; inside of `shared` it has begun already."""
+        if not self._shared:
+            self.at = time.monotonic() + self._budget
+
+    @contextmanager
+    def shared(self) -> Iterator[None]:
+        """All that this thread begins inside has one deadline, which begins now."""
+        self.begin()
+        self._shared = True
+        try:
+            yield
+        finally:
+            self._shared = False
 
     def left(self) -> float:
         """Seconds that are left; below 0 if it is over."""

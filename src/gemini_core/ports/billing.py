@@ -1,6 +1,7 @@
 """What billing needs of the world."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
@@ -20,6 +21,10 @@ class PaymentGateway(Protocol):
     operator must act (a wrong key, an unknown price). Customers that the gateway does not have are `NotFound`
     (`unknown-customer`).
     """
+
+    def as_one_call(self) -> AbstractContextManager[None]:
+        """Whatever this thread asks inside ends within the 12 seconds of one call: for who waits for all of it."""
+        ...
 
     def open_checkout(self, checkout: Checkout, customer: Customer) -> Session:
         """The page where the user pays. The same checkout always gets the same session, also at the same instant.

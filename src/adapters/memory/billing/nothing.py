@@ -1,6 +1,7 @@
 """A gateway where nobody takes money."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 
 from gemini_core.errors import Unavailable
@@ -11,6 +12,9 @@ from gemini_core.model.billing.subscriptions import Cancellation, Subscription
 
 class NothingForSale:
     """`PaymentGateway` and `GatewayEvents` where nobody takes money."""
+
+    def as_one_call(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def open_checkout(self, checkout: Checkout, customer: Customer) -> Session:
         raise _nothing_for_sale()

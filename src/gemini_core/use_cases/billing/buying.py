@@ -31,7 +31,10 @@ class SubscribePro:
 
     def __call__(self, user: UserId, *, key: str | None = None) -> Begun:
         """Raises `AlreadySubscribed`, `NotFound`, `Unavailable`, `Invalid` (a bad key; `idempotency-key-reused`)."""
-        once = Once.of(key, "subscribe_pro")
+        with self.gateway.as_one_call():
+            return self._begun(user, Once.of(key, "subscribe_pro"))
+
+    def _begun(self, user: UserId, once: Once | None) -> Begun:
         now = self.clock.now()
         draft = Checkout(id=CheckoutId(uuid7(now)), user_id=user, offer=self.offer, created_at=now)
         try:

@@ -43,11 +43,12 @@ class ChangeCancellation:
         Raises `NotFound` (no such user), `Conflict` (`no-subscription`), `Unavailable`.
         """
         now = self.clock.now()
-        self.sync(user)  # there may be more of them than is known
-        for subscription in self._alive(self.records.record(user)):
-            self.audit.note(change_asked(user, subscription.id, when, operator=operator, now=now))
-            self.gateway.cancel(subscription.id, when)
-        self.sync(user)
+        with self.gateway.as_one_call():
+            self.sync(user)  # there may be more of them than is known
+            for subscription in self._alive(self.records.record(user)):
+                self.audit.note(change_asked(user, subscription.id, when, operator=operator, now=now))
+                self.gateway.cancel(subscription.id, when)
+            self.sync(user)
         return self.records.record(user).status(now, self.sync.terms)
 
     def foresee(self, user: UserId, when: Cancellation) -> SubscriptionStatus:
