@@ -62,7 +62,9 @@ class Settings:
     host: str = variable("127.0.0.1", values.host, "the address the API listens on")
     port: int = variable(8000, whole(1, 65535), "the port the API listens on")
     public_url: str = variable("", web_url(query=False), "where Checkout and links come back to: http://HOST:PORT")
-    trusted_proxies: int = variable(0, whole(0, 10), "how many right-most X-Forwarded-For hops are ours")
+    trusted_proxies: int = variable(
+        0, whole(0, 10), "how many right-most X-Forwarded-For hops are ours; they drop X_Forwarded_For"
+    )
     cors_origins: tuple[str, ...] = variable((), listed(values.origin), "allowed browser origins, comma-separated")
     data_dir: Path = variable(Path(".data"), Path, "where ./run keeps the embedded servers' data and secrets")
 
