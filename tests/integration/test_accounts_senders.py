@@ -3,11 +3,13 @@
 import hashlib
 import json
 import threading
+import time
 from base64 import b64decode
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import chain, repeat
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -45,6 +47,7 @@ class Service(ThreadingHTTPServer):
         self.requests: list[tuple[str, dict[str, str], bytes]] = []
         self.closing = threading.Event()
         self.text = ""
+        self.drops: Iterator[bytes] | None = None
 
     @property
     def url(self) -> str:
@@ -66,6 +69,11 @@ class Answering(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.requests.append((self.path, dict(self.headers.items()), b""))
+        if self.server.drops is not None:
+            with suppress(OSError):
+                while not self.server.closing.wait(0.02):
+                    self.wfile.write(next(self.server.drops))
+            return
         self.send_response(self.server.status or 500)
         self.end_headers()
         self.wfile.write(self.server.text.encode())
@@ -227,3 +235,12 @@ def test_a_password_passes_while_nobody_can_be_asked() -> None:
     assert [(line["log_level"], line["event"]) for line in said] == [
         ("warning", "breached passwords cannot be asked")
     ] * 2
+
+
+@pytest.mark.parametrize("begun", [b"HTTP/1.1 200 OK\r\nX-Slow: ", b"HTTP/1.1 200 OK\r\n\r\n"])
+def test_a_password_passes_whose_answer_comes_byte_by_byte(begun: bytes) -> None:
+    with service(200) as fake:
+        fake.drops = chain([begun], repeat(b"A"))
+        began = time.monotonic()
+        assert not PwnedPasswords(fake.url, patience=0.5).holds("correct horse")
+        assert 0.5 <= time.monotonic() - began < 10

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import stripe
 import structlog
 
-from adapters.stripe.transport import Deadline
+from adapters.deadlines import Deadline
 from gemini_core.errors import Failure, NotFound, Unavailable
 
 T = TypeVar("T")

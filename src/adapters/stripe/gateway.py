@@ -10,12 +10,13 @@ from typing import Any, TypeVar
 import stripe
 import structlog
 
+from adapters.deadlines import Deadline
 from adapters.stripe.calls import Attempts, is_missing
 from adapters.stripe.checkouts import Checkouts
 from adapters.stripe.fitness import examine
 from adapters.stripe.keys import goes_astray, is_live
 from adapters.stripe.subscriptions import Subscriptions
-from adapters.stripe.transport import BUDGET, Deadline, Transport
+from adapters.stripe.transport import BUDGET, Transport
 from adapters.stripe.webhooks import KINDS, UNREADABLE, Webhooks, hint_of
 from gemini_core.model.billing.checkouts import Checkout, Customer, Session, SessionState
 from gemini_core.model.billing.events import Hint, Subject
