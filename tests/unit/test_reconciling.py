@@ -6,14 +6,33 @@ from datetime import datetime, timedelta
 from threading import Barrier, Lock
 
 import pytest
-from tests.contracts.billing_worlds import NOW, PRICE, TERMS, BillingWorld, memory_world
+from tests.contracts.billing_worlds import NOW, OFFER, PRICE, TERMS, BillingWorld, memory_world
 
 from adapters.memory.billing.nothing import NothingForSale
+from adapters.memory.queue import MemoryQueue
+from gemini_core.core.billing import BillingPorts, BillingRules, billing_handlers
+from gemini_core.core.jobs import JobPorts
 from gemini_core.errors import Unavailable
-from gemini_core.model.billing.events import EVENT_JOB, Concern, EventState, Hint, Subject
+from gemini_core.model.billing.events import (
+    EVENT_JOB,
+    RECONCILE_ALL_JOB,
+    RECONCILE_JOB,
+    Concern,
+    EventState,
+    Hint,
+    Subject,
+)
 from gemini_core.model.billing.subscriptions import Standing, Subscription
-from gemini_core.use_cases.billing.reconciling import BATCH, CALLS_IN_FLIGHT, CompareCustomers, Reconcile
+from gemini_core.use_cases.billing.reconciling import (
+    BATCH,
+    CALLS_IN_FLIGHT,
+    NIGHTLY,
+    OFTEN,
+    CompareCustomers,
+    Reconcile,
+)
 from gemini_core.use_cases.billing.syncing import SyncCustomer
+from gemini_core.use_cases.jobs import Stop, recurring
 
 DAY = timedelta(days=1)
 # The gateway is away; something that nobody thought of.
@@ -94,6 +113,34 @@ def test_five_customers_are_looked_at_at_a_time(world: BillingWorld) -> None:
     found = reconcile(world, gateway)(progress=so_far.append)
     assert (found.looked_at, found.failed, so_far) == (20, 0, [20])
     assert gateway.most_in_flight == CALLS_IN_FLIGHT == 5
+
+
+def test_the_frequent_pass_and_the_nightly_one_together_look_at_five_at_a_time(world: BillingWorld) -> None:
+    for _ in range(OFTEN * NIGHTLY * 2):
+        world.customer()
+    gateway, jobs = Gateway(), world.jobs
+    ports = BillingPorts(
+        gateway=gateway,
+        gateway_events=gateway,
+        checkouts=world.checkouts,
+        subscriptions=world.subscriptions,
+        events=world.events,
+        records=world.records,
+        reconciliation=world.reconciliation,
+    )
+    working, rules = (
+        JobPorts(jobs=jobs, leases=jobs, admin=jobs, queue=MemoryQueue()),
+        BillingRules(offer=OFFER, terms=TERMS),
+    )
+    seen = 0
+    for kind, number, clock in ((RECONCILE_JOB, OFTEN, Noon()), (RECONCILE_ALL_JOB, NIGHTLY, Later())):
+        gateway.together, gateway.most_in_flight = Barrier(number), 0
+        jobs.add(recurring(kind))
+        lease = jobs.claim(recurring(kind).id, lease_for=DAY, now=NOW)
+        assert lease is not None
+        billing_handlers(ports, working, rules, clock)[kind].work(lease, Stop())
+        seen += gateway.most_in_flight
+    assert seen == CALLS_IN_FLIGHT
 
 
 @pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: type(failure).__name__)

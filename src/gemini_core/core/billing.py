@@ -1,7 +1,7 @@
 """Billing: buying pro, Stripe's word, and what operators grant."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -26,7 +26,7 @@ from gemini_core.ports.clock import Clock
 from gemini_core.use_cases.billing.buying import OpenPortal, SubscribePro
 from gemini_core.use_cases.billing.events import ReceiveWebhook, RequestSync, ResolveEvent
 from gemini_core.use_cases.billing.operating import ApproveCheckout, ClearFlags, GrantPro, LinkCustomer, RevokeGrants
-from gemini_core.use_cases.billing.reconciling import CompareCustomers, Reconcile
+from gemini_core.use_cases.billing.reconciling import NIGHTLY, OFTEN, CompareCustomers, Reconcile
 from gemini_core.use_cases.billing.subscriptions import ChangeCancellation, GetSubscription
 from gemini_core.use_cases.billing.syncing import EndBilling, SyncCustomer
 from gemini_core.use_cases.jobs import FunctionHandler, Handler, Recurring
@@ -136,11 +136,11 @@ def billing_handlers(
 ) -> Mapping[str, Handler]:
     """Who keeps the promises of billing."""
     sync = _sync(ports, rules, clock, audience)
-    reconcile = _reconcile(ports, sync, clock)
+    often, nightly = (replace(_reconcile(ports, sync, clock), at_a_time=number) for number in (OFTEN, NIGHTLY))
     resolve = ResolveEvent(ports.gateway_events, ports.events, jobs.queue, clock)
     return {
         SYNC_JOB: FunctionHandler(jobs.jobs, lambda lease: sync(UserId(UUID(lease.args["user"])))),
         EVENT_JOB: FunctionHandler(jobs.jobs, lambda lease: resolve(lease.args["event"])),
-        RECONCILE_JOB: Recurring(jobs.jobs, lambda _: reconcile(), timedelta(minutes=15)),
-        RECONCILE_ALL_JOB: Recurring(jobs.jobs, lambda _: reconcile(everybody=True), timedelta(days=1)),
+        RECONCILE_JOB: Recurring(jobs.jobs, lambda _: often(), timedelta(minutes=15)),
+        RECONCILE_ALL_JOB: Recurring(jobs.jobs, lambda _: nightly(everybody=True), timedelta(days=1)),
     }

@@ -17,6 +17,8 @@ from gemini_core.use_cases.billing.syncing import SyncCustomer
 log = logging.getLogger(__name__)
 
 CALLS_IN_FLIGHT = 5
+# The frequent pass and the nightly one meet, on one worker or on two: together they have no more.
+OFTEN, NIGHTLY = 2, 3
 BATCH = 100
 # A gateway may show an event some time after it happened.
 LATE = timedelta(minutes=5)
@@ -40,13 +42,17 @@ class Reconciled:
 
 @dataclass(frozen=True, slots=True)
 class Reconcile:
-    """Lost webhooks heal: read the gateway's own list of events, then look at every customer that needs it."""
+    """Lost webhooks heal: read the gateway's own list of events, then look at every customer that needs it.
+
+    `at_a_time`: customers that are looked at at once.
+    """
 
     store: Reconciliation
     events: BillingEvents
     gateway: GatewayEvents
     sync: SyncCustomer
     clock: Clock
+    at_a_time: int = CALLS_IN_FLIGHT
 
     def __call__(self, *, everybody: bool = False, progress: Callable[[int], None] = _in_silence) -> Reconciled:
         """`everybody`: look at all customers. `progress` is told how many so far. Raises `Unavailable` (the store)."""
@@ -56,7 +62,7 @@ class Reconcile:
         looked_before = now if everybody else now - timedelta(days=2)
         done: set[UserId] = set()
         failed = 0
-        with ThreadPoolExecutor(CALLS_IN_FLIGHT, thread_name_prefix="reconcile") as pool:
+        with ThreadPoolExecutor(self.at_a_time, thread_name_prefix="reconcile") as pool:
             # Looks that failed stay overdue, and come first.
             while batch := set(self.store.overdue(looked_before=looked_before, now=now, limit=BATCH + failed)) - done:
                 failed += list(pool.map(self._look, batch)).count(False)
