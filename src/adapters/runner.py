@@ -75,7 +75,12 @@ class Runner:
         return bool(self._running)
 
     def drain(self) -> None:
-        """Begin nothing new; give what is under way its grace time, then hand it back for others. Returns when done."""
+        """Begin nothing new; give what is under way its grace time, then hand it back for others. Returns when done.
+
+        Whoever works on and does not listen is left behind after some seconds more; a second call has nothing to do.
+        """
+        if self._stopped.is_set():
+            return
         self._draining.set()
         log.info("worker stopping", extra={"jobs": len(self._running)})
         with self._changed:

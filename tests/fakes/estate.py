@@ -1,5 +1,6 @@
 """The whole product as processes: API processes and a worker on real servers; the Stripe sandbox runs in this one."""
 
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -7,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from time import monotonic, sleep
-from typing import Any, LiteralString, TypeVar
+from typing import IO, Any, LiteralString, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
@@ -16,7 +17,7 @@ import redis
 from tests.fakes.ports import own_port
 from tests.fakes.program import COMMAND, environ
 
-from adapters.local.processes import until
+from adapters.local.processes import spawn, stop, until
 from adapters.local.programs import answers
 from adapters.local.stripe_sandbox.server import Sandbox
 from adapters.local.stripe_sandbox.shelf import PRO_PRICE, Thing
@@ -181,7 +182,7 @@ def estate(folder: Path, database_url: str, redis_url: str, *, apis: int = 1, **
             **more,
         }
         (folder / "data").mkdir()
-        log = stack.enter_context((folder / "log").open("w"))
+        log = stack.enter_context((folder / "log").open("wb"))
         for port in ports:
             stack.enter_context(_running(["serve"], environ(**settings, PORT=str(port)), log))
         stack.enter_context(_running(["worker"], environ(**settings), log))
@@ -192,14 +193,9 @@ def estate(folder: Path, database_url: str, redis_url: str, *, apis: int = 1, **
 
 
 @contextmanager
-def _running(command: list[str], surroundings: dict[str, str], log: Any) -> Iterator[None]:
-    process = subprocess.Popen([*COMMAND, *command], env=surroundings, stdout=log, stderr=log)
+def _running(command: list[str], surroundings: dict[str, str], log: IO[bytes]) -> Iterator[None]:
+    process = spawn([*COMMAND, *command], last_word=signal.SIGKILL, output=log, environ=surroundings)
     try:
         yield
     finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        stop(process, signal.SIGTERM, within=20)
