@@ -166,6 +166,17 @@ def test_an_approval_gives_what_was_previewed(engine: Engine) -> None:
         manual.preview("manual-never")
 
 
+def test_what_was_approved_and_has_ended_is_not_approved_again(engine: Engine) -> None:
+    manual = ManualGateway(engine, SystemClock())
+    session = manual.open_checkout(checkout(), customer())
+    manual.approve(session.id, operator="op")
+    manual.approve(session.id, operator="op")
+    manual.cancel(session.id, Cancellation.NOW)
+    for approve in (manual.preview, lambda session_id: manual.approve(session_id, operator="op")):
+        with pytest.raises(Conflict, match="has ended"):
+            approve(session.id)
+
+
 def test_an_approval_that_cannot_be_noted_is_not_given(engine: Engine) -> None:
     manual = ManualGateway(engine, SystemClock())
     session = manual.open_checkout(checkout(), customer())

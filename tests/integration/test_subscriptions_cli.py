@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psycopg
 import pytest
 from click.testing import CliRunner
@@ -211,7 +212,12 @@ def test_without_a_vendor_the_operator_approves(open_folder: Path, postgres_url:
     with estate(open_folder, postgres_url, valkey_url, PAYMENTS="manual") as shop:
         console = Console(shop)
         user = shop.sign_in()
-        assert "/payment/success/" in shop.checkout(user)
+        page = shop.checkout(user)
+        assert "/payment/success/" in page
+        for accept, told in (("application/json", '"payment":"awaiting_approval"'), ("text/html", "Awaiting approval")):
+            shown = httpx.get(page, headers={"Accept": accept}).text
+            assert told in shown
+            assert "Thank you" not in shown
         (waiting,) = console.said("approve")["items"]
         assert console.said("approve", waiting["session"], "--dry-run")["becomes"]["plan"] == "pro"
         assert len(console.said("approve")["items"]) == 1
@@ -220,4 +226,7 @@ def test_without_a_vendor_the_operator_approves(open_folder: Path, postgres_url:
         assert shop.call("POST", "/subscription/portal/", user).json()["type"] == "/problems/no-portal"
         assert shop.call("POST", "/subscription/cancel/", user).json()["cancel_at_period_end"] is True
         assert shop.call("POST", "/webhook/stripe/", content=b"{}").status_code == 503
+        assert console.said("cancel", user.number, "--now")["plan"] == "basic"
+        for rehearsed in ([], ["--dry-run"]):
+            console.run("subscriptions", "approve", waiting["session"], *rehearsed, expect=1)
         console.close()

@@ -39,6 +39,7 @@ NOT_OVER_HTTP = {
     "customer-taken",
     "number-taken",
     "no-approvals",
+    "subscription-ended",
 }
 WORDS = {word.__name__: word for word in Failure.__subclasses__()}
 

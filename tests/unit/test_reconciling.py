@@ -128,10 +128,8 @@ def test_the_frequent_pass_and_the_nightly_one_together_look_at_five_at_a_time(w
         records=world.records,
         reconciliation=world.reconciliation,
     )
-    working, rules = (
-        JobPorts(jobs=jobs, leases=jobs, admin=jobs, queue=MemoryQueue()),
-        BillingRules(offer=OFFER, terms=TERMS),
-    )
+    working = JobPorts(jobs=jobs, leases=jobs, admin=jobs, queue=MemoryQueue())
+    rules = BillingRules(offer=OFFER, terms=TERMS)
     seen = 0
     for kind, number, clock in ((RECONCILE_JOB, OFTEN, Noon()), (RECONCILE_ALL_JOB, NIGHTLY, Later())):
         gateway.together, gateway.most_in_flight = Barrier(number), 0

@@ -158,8 +158,15 @@ class PaymentReturn:
         signed_in=False,
     )
     def on_get_success(self, req: Request, resp: Response) -> None:
-        """For the signed-in payer, Stripe is asked at once; the session id is not looked at, whosever it is."""
+        """For the signed-in payer, Stripe is asked at once; the session id is not looked at, whosever it is.
+
+        `payment` is `success`; it is `awaiting_approval` where nobody takes the money but the operator.
+        """
         self._look(req)
+        if self._core.approve_checkout.is_needed:
+            message = "Your plan changes as soon as the operator has approved your order."
+            _show(req, resp, "Awaiting approval", ReturnAnswer("awaiting_approval", message))
+            return
         message = "Thank you. Your plan changes as soon as the payment is confirmed, usually within seconds."
         _show(req, resp, "Payment received", ReturnAnswer("success", message))
 

@@ -49,6 +49,10 @@ class PaymentGateway(Protocol):
         """The account is gone: the gateway keeps what was paid, and no address of whoever paid. Repeatable."""
         ...
 
+    def forget_person(self, customer_id: str) -> None:
+        """The account is gone: the gateway keeps what was paid, and no address of whoever paid. Repeatable."""
+        ...
+
     def subscriptions(self, customer_id: str) -> Sequence[Subscription]:
         """All that this customer has or had, whatever their status."""
         ...
@@ -63,7 +67,10 @@ class PaymentGateway(Protocol):
 
 
 class Approvals(Protocol):
-    """Where nobody takes the money but the operator. Raises `Unavailable` while the store is away."""
+    """Where nobody takes the money but the operator. Raises `Unavailable` while the store is away.
+
+    Neither `preview` nor `approve` of what was approved and has ended: `Conflict` (`subscription-ended`).
+    """
 
     def waiting(self) -> Sequence[Awaiting]:
         """Checkouts that wait for an approval, oldest first."""

@@ -40,7 +40,10 @@ WAITING = (
     .order_by(manual_subscriptions.c.asked_at)
 )
 APPROVE = text(
-    "UPDATE manual_subscriptions SET approved_at = coalesce(approved_at, :now) WHERE id = :id RETURNING customer_id"
+    """
+    UPDATE manual_subscriptions SET approved_at = coalesce(approved_at, :now) WHERE id = :id
+    RETURNING customer_id, ends_at
+    """
 )
 ONE_APPROVED = text(
     """
@@ -126,18 +129,14 @@ class ManualGateway:
     def preview(self, session_id: str) -> tuple[UserId, Subscription]:
         now = self.clock.now()
         with statement(self.engine) as connection:
-            row = connection.execute(ONE_APPROVED, {"id": session_id, "now": now}).one_or_none()
-        if row is None:
-            raise _no_checkout()
+            row = _approvable(connection.execute(ONE_APPROVED, {"id": session_id, "now": now}).one_or_none(), now)
         return _user_of(row.customer_id), _subscription(row, now)
 
     def approve(self, session_id: str, *, operator: str) -> UserId:
         now = self.clock.now()
         with transaction(self.engine) as connection:
-            customer: str | None = connection.execute(APPROVE, {"id": session_id, "now": now}).scalar_one_or_none()
-            if customer is None:
-                raise _no_checkout()
-            user = _user_of(customer)
+            row = _approvable(connection.execute(APPROVE, {"id": session_id, "now": now}).one_or_none(), now)
+            user = _user_of(row.customer_id)
             add_note(connection, approved(user, session_id, operator=operator, now=now))
         return user
 
@@ -156,8 +155,13 @@ class ManualGateway:
             return connection.execute(ONE, {"subscription": subscription_id}).one_or_none()
 
 
-def _no_checkout() -> NotFound:
-    return NotFound("There is no such checkout.")
+def _approvable(row: Row[Any] | None, now: datetime) -> Row[Any]:
+    """What an approval is for. Raises `NotFound`, `Conflict`."""
+    if row is None:
+        raise NotFound("There is no such checkout.")
+    if _has_ended(row, now):
+        raise Conflict("What was approved here has ended; it takes another checkout.", code="subscription-ended")
+    return row
 
 
 def _user_of(customer_id: str) -> UserId:
@@ -165,7 +169,7 @@ def _user_of(customer_id: str) -> UserId:
 
 
 def _subscription(row: Row[Any], now: datetime) -> Subscription:
-    ended = row.ends_at is not None and row.ends_at <= now
+    ended = _has_ended(row, now)
     return Subscription(
         id=row.id,
         status="canceled" if ended else "active",
@@ -175,6 +179,10 @@ def _subscription(row: Row[Any], now: datetime) -> Subscription:
         cancel_at=row.ends_at,
         sold_as=row.price,
     )
+
+
+def _has_ended(row: Row[Any], now: datetime) -> bool:
+    return row.ends_at is not None and bool(row.ends_at <= now)
 
 
 def _period_end(row: Row[Any], now: datetime) -> datetime:

@@ -127,7 +127,7 @@ class ApproveCheckout:
     sync: SyncCustomer
 
     def __call__(self, session_id: str, *, operator: str) -> UserId:
-        """Whose checkout it was. Raises `NotFound`, `Conflict` (`no-approvals`)."""
+        """Whose checkout it was. Raises `NotFound`, `Conflict` (`no-approvals`, `subscription-ended`)."""
         user = self._approvals().approve(session_id, operator=operator)
         self.sync(user)
         return user
@@ -136,6 +136,11 @@ class ApproveCheckout:
         """Whose checkout it is, and what their status would be."""
         user, bought = self._approvals().preview(session_id)
         return user, self.sync.foresee_status(self.records.record(user), bought)
+
+    @property
+    def is_needed(self) -> bool:
+        """Nobody but the operator takes money: a checkout waits for an approval."""
+        return self.approvals is not None
 
     def waiting(self) -> Sequence[Awaiting]:
         """What waits for an approval, oldest first. Raises `Conflict` (`no-approvals`)."""
