@@ -33,7 +33,7 @@ class JobPorts:
 class PeriodicTask:
     """What a worker does every so many seconds beside its jobs; one must not wait for another.
 
-    `run` takes no argument and raises `Unavailable`: then it is done again when its time comes.
+    `run` takes no argument and raises `Unavailable`: then it is done again when its time comes, or sooner.
     """
 
     name: str
