@@ -49,10 +49,6 @@ class PaymentGateway(Protocol):
         """The account is gone: the gateway keeps what was paid, and no address of whoever paid. Repeatable."""
         ...
 
-    def forget_person(self, customer_id: str) -> None:
-        """The account is gone: the gateway keeps what was paid, and no address of whoever paid. Repeatable."""
-        ...
-
     def subscriptions(self, customer_id: str) -> Sequence[Subscription]:
         """All that this customer has or had, whatever their status."""
         ...
