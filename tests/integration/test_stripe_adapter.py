@@ -56,6 +56,13 @@ def checkout(at: datetime = NOW, price: str = PRO_PRICE) -> Checkout:
     return Checkout(id=CheckoutId(uuid7(at)), user_id=USER, offer=offer, created_at=at)
 
 
+def selling(gateway: StripeGateway) -> tuple[SubscribePro, UserId]:
+    """The verb that sells, and somebody who buys."""
+    world = memory_world()
+    sync = SyncCustomer(world.subscriptions, gateway, TERMS, SystemClock())
+    return SubscribePro(world.checkouts, gateway, sync, OFFER, SystemClock()), world.user()
+
+
 def fault(sandbox: Sandbox, kind: str, count: int = 1, **more: object) -> None:
     BUYER.pull(sandbox.url, "faults", kind=kind, count=count, **more)
 
@@ -111,6 +118,19 @@ def test_a_customer_who_was_deleted_at_stripe_is_not_found(sandbox: Sandbox, gat
         with pytest.raises(NotFound) as missing:
             gateway.open_checkout(checkout(), replace(CUSTOMER, id=known, email=email))
         assert missing.value.code == "unknown-customer"
+
+
+def test_the_open_page_of_a_customer_who_was_deleted_at_stripe_makes_way_for_anothers(
+    sandbox: Sandbox, gateway: StripeGateway
+) -> None:
+    buy, user = selling(gateway)
+    first = buy(user)
+    with sandbox.shelf.lock:
+        sandbox.shelf.get("customer", first.customer.id or "")["deleted"] = True
+    second = buy(user)
+    assert second.customer.id not in (None, first.customer.id)
+    assert second.checkout.url != first.checkout.url
+    assert buy(user) == second
 
 
 def test_an_address_that_cannot_be_told_is_no_reason_not_to_sell(sandbox: Sandbox, gateway: StripeGateway) -> None:
@@ -178,9 +198,8 @@ def test_deeds_as_one_call_are_given_up_within_one_budget_and_the_next_has_its_o
 
 
 def test_who_buys_has_an_answer_within_one_budget_however_many_deeds_it_takes(sandbox: Sandbox) -> None:
-    world, gateway = memory_world(), StripeGateway(KEY, base_url=sandbox.url, budget=2)
-    sync = SyncCustomer(world.subscriptions, gateway, TERMS, SystemClock())
-    buy, user = SubscribePro(world.checkouts, gateway, sync, OFFER, SystemClock()), world.user()
+    gateway = StripeGateway(KEY, base_url=sandbox.url, budget=2)
+    buy, user = selling(gateway)
     BUYER.press(buy(user).checkout.url or "", "pay")
     fault(sandbox, "slow", 99, seconds=1.5)
 

@@ -55,12 +55,15 @@ class Checkouts:
     def state(self, session_id: str) -> SessionState:
         """As `PaymentGateway.session_state`."""
         try:
-            status = self._sessions.retrieve(session_id).status
+            found = self._sessions.retrieve(session_id, {"expand": ["customer"]})
         except stripe.InvalidRequestError as error:
             if is_missing(error):
                 return SessionState.OPEN
             raise
-        return SessionState(status or "open")
+        state = SessionState(found.status or "open")
+        if state is SessionState.OPEN and getattr(found.customer, "deleted", False):
+            return SessionState.EXPIRED
+        return state
 
     def bought(self, session_id: str) -> str | None:
         """The id of the subscription that the session has led to."""

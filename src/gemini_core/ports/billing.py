@@ -34,7 +34,10 @@ class PaymentGateway(Protocol):
         ...
 
     def session_state(self, session_id: str) -> SessionState:
-        """What became of a session. One that the gateway does not know counts as `OPEN` until it expires by itself."""
+        """What became of a session. One that the gateway does not know counts as `OPEN` until it expires by itself.
+
+        Where the customer was deleted nobody can pay any more: it has expired.
+        """
         ...
 
     def bought(self, session_id: str) -> Subscription | None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+from adapters.local.stripe_sandbox import customers
 from adapters.local.stripe_sandbox.desk import Desk
 from adapters.local.stripe_sandbox.params import Params, refused
 from adapters.local.stripe_sandbox.routes import ROUTES
@@ -104,11 +105,14 @@ class Api:
     def _answer(self, method: str, path: str, params: Params) -> Thing:
         for route_method, pattern, known, handler in ROUTES:
             if route_method == method and (found := pattern.fullmatch(path)):
-                params.pop("expand", None)
+                expand = params.pop("expand", ())
                 if unknown := params.keys() - known:
                     param = min(unknown)
                     raise refused(f"Received unknown parameter: {param}", code="parameter_unknown", param=param)
-                return handler(self.desk, found.groupdict().get("id", ""), params)
+                made = handler(self.desk, found.groupdict().get("id", ""), params)
+                if "customer" in expand and made.get("customer"):
+                    return made | {"customer": customers.retrieve(self.desk, made["customer"], {})}
+                return made
         raise ApiError(404, "invalid_request_error", f"Unrecognized request URL ({method}: {path}).")
 
 
