@@ -14,6 +14,8 @@ from gemini_core.model.accounts.people import MobileNumber
 E164 = re.compile(r"\+[1-9]\d{6,14}", re.ASCII)
 NATIONAL = re.compile(r"\d{4,15}", re.ASCII)
 REGIONS = phonenumbers.SUPPORTED_REGIONS
+# With what one dials to leave the country (00, 011), and not with a +.
+DIALLED_ABROAD = CountryCodeSource.FROM_NUMBER_WITH_IDD
 MOBILE = (PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE)
 
 
@@ -31,7 +33,7 @@ class ContactChecker:
             number = phonenumbers.parse(text, self._region if national else None, keep_raw_input=True)
         except phonenumbers.NumberParseException:
             raise _not_a_number("is not a number that exists") from None
-        if number.country_code_source == CountryCodeSource.FROM_NUMBER_WITH_IDD:
+        if number.country_code_source == DIALLED_ABROAD:
             raise _not_a_number("must begin with + where it is of another country, like +14155552671")
         if not phonenumbers.is_valid_number(number):
             raise _not_a_number("is not a number that exists")
