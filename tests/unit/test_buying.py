@@ -7,7 +7,7 @@ import pytest
 from tests.contracts.billing_worlds import NOW, OFFER, PRICE, TERMS, BillingWorld, memory_world
 
 from adapters.memory.billing.nothing import NothingForSale
-from gemini_core.errors import Unavailable
+from gemini_core.errors import NotFound, Unavailable
 from gemini_core.model.billing.checkouts import AlreadySubscribed, Checkout, Customer, Offer, Session, SessionState
 from gemini_core.model.billing.subscriptions import Subscription
 from gemini_core.use_cases.billing.buying import SubscribePro
@@ -25,8 +25,10 @@ class Gateway(NothingForSale):
 
     world: BillingWorld
     linked_meanwhile: bool = False
+    gone_meanwhile: bool = False
     states: dict[str, SessionState] = field(default_factory=dict)
     sold: Subscription | None = None
+    forgotten: str = ""
 
     def open_checkout(self, checkout: Checkout, customer: Customer) -> Session:
         made = Session(
@@ -36,6 +38,9 @@ class Gateway(NothingForSale):
         if self.linked_meanwhile:
             self.linked_meanwhile = False
             self.world.records.link(checkout.user_id, "cus_other", operator="op", now=NOW)
+        if self.gone_meanwhile:
+            self.world.close(checkout.user_id)
+            self.world.subscriptions.bury(checkout.user_id, now=NOW)
         return made
 
     def session_state(self, session_id: str) -> SessionState:
@@ -47,6 +52,9 @@ class Gateway(NothingForSale):
     def close_checkouts(self, customer_id: str) -> None:
         open_ones = [each for each, state in self.states.items() if state is SessionState.OPEN]
         self.states |= dict.fromkeys(open_ones, SessionState.EXPIRED)
+
+    def forget_person(self, customer_id: str) -> None:
+        self.forgotten = customer_id
 
     def subscriptions(self, customer_id: str) -> list[Subscription]:
         return []
@@ -133,3 +141,11 @@ def test_the_page_of_another_customer_than_the_user_was_linked_to_meanwhile_is_c
         buy(user)
     assert list(gateway.states.values()) == [SessionState.EXPIRED]
     assert buy(user).customer.id == "cus_other"
+
+
+def test_the_page_for_an_account_that_went_meanwhile_is_closed_before_anybody_is_answered(gateway: Gateway) -> None:
+    user, buy = gateway.world.user(), shop(gateway)
+    gateway.gone_meanwhile = True
+    with pytest.raises(NotFound):
+        buy(user)
+    assert (list(gateway.states.values()), gateway.forgotten) == ([SessionState.EXPIRED], "cus_1")

@@ -1,5 +1,6 @@
 """Buying pro, and the page where it is managed."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from gemini_core.errors import Conflict, Failure, NotFound, Unavailable
@@ -48,6 +49,10 @@ class SubscribePro:
         session = self._session(begun)
         try:
             return self.checkouts.opened(begun.checkout, session, now=now, once=once)
+        except NotFound:
+            with suppress(Unavailable):  # a look is promised, too
+                self.sync(user)
+            raise
         except Conflict:
             self.gateway.close_checkouts(session.customer_id)
             raise _in_a_moment() from None
