@@ -45,6 +45,7 @@ def test_where_a_plan_has_not_the_default_model_its_first_one_answers(model: Scr
     assert api.call(ANN, "GET", room).json["model"] == "small"
     reply = api.final(ANN, room, api.send(ANN, room, "Is tea hot?")["reply"])
     assert (reply["model"], model.prompts[0].model) == ("small", "small")
+    assert (PRO.model_or("", "tiny"), PRO.model_or("")) == ("tiny", ""), "a core may have no default model"
 
 
 def test_a_room_is_renamed_instructed_pinned_and_archived_one_thing_at_a_time(api: ChatApi) -> None:

@@ -21,8 +21,8 @@ class Plan:
         return not self.models or model in self.models
 
     def model_or(self, *preferred: str) -> str:
-        """The first of the preferred models that the plan has, or else its own first one."""
-        return next((model for model in preferred if model and self.allows_model(model)), "") or self.models[0]
+        """The first of the preferred models that the plan has, or else its own first one; empty where none is named."""
+        return next((model for model in (*preferred, *self.models) if model and self.allows_model(model)), "")
 
 
 BASIC = Plan(name="basic", daily_messages=5)
