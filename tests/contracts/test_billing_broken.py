@@ -11,6 +11,7 @@ import pytest
 import stripe
 from tests.contracts import test_billing as exam
 from tests.contracts.billing_worlds import NOW, PRICE, TERMS, BillingWorld, memory_world
+from tests.fakes.clock import StandingClock
 
 from adapters.local.stripe_sandbox.deliveries import signature
 from adapters.memory.billing.events import MemoryBillingEvents
@@ -146,11 +147,6 @@ class OneCustomer:
         raise AssertionError("this exam only listens to webhooks")
 
 
-class Noon:
-    def now(self) -> datetime:
-        return NOW
-
-
 class Nobody:
     def nudge(self, *jobs: JobId) -> None:
         """The exam does the jobs itself."""
@@ -162,7 +158,7 @@ Receive = Callable[[bytes, str], object]
 def only_the_gateway_is_believed(world: BillingWorld, gateway: OneCustomer, receive: Receive) -> None:
     """What is said in a payload and what is true differ, both ways."""
     user, customer = world.customer()
-    sync = SyncCustomer(world.subscriptions, gateway, TERMS, Noon())
+    sync = SyncCustomer(world.subscriptions, gateway, TERMS, StandingClock(NOW))
     sync(user)
     for said, true, plan in (("canceled", "active", "pro"), ("active", "canceled", "basic")):
         gateway.truth = replace(gateway.truth, status=true)
@@ -177,7 +173,7 @@ def only_the_gateway_is_believed(world: BillingWorld, gateway: OneCustomer, rece
 
 def test_webhooks_pass_the_exam_of_truth(world: BillingWorld) -> None:
     gateway = OneCustomer()
-    only_the_gateway_is_believed(world, gateway, ReceiveWebhook(gateway, world.events, Nobody(), Noon()))
+    only_the_gateway_is_believed(world, gateway, ReceiveWebhook(gateway, world.events, Nobody(), StandingClock(NOW)))
 
 
 def test_a_webhook_that_believes_its_payload_is_caught(world: BillingWorld) -> None:

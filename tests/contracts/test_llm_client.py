@@ -30,12 +30,12 @@ def ask(text: str) -> Prompt:
     return Prompt(MODEL, "Be kind.", (Turn(Role.USER, text),))
 
 
-def continue_from() -> bool:
+def go_on() -> bool:
     return False
 
 
 def reply(model: LLMClient, prompt: Prompt, timeouts: Timeouts = PATIENT) -> list[Piece]:
-    return list(model.stream(prompt, timeouts=timeouts, stopped=continue_from))
+    return list(model.stream(prompt, timeouts=timeouts, stopped=go_on))
 
 
 def text_of(pieces: list[Piece]) -> str:
@@ -124,7 +124,7 @@ def test_a_call_stopped_in_mid_reply_ends_without_a_finish_reason(candidate: Can
 
 
 def test_a_caller_may_leave_in_mid_reply_and_ask_again(candidate: Candidate) -> None:
-    pieces = candidate("Hello there").stream(ask("Hello there"), timeouts=PATIENT, stopped=continue_from)
+    pieces = candidate("Hello there").stream(ask("Hello there"), timeouts=PATIENT, stopped=go_on)
     assert isinstance(next(pieces), Piece)
     del pieces
     assert reply(candidate("Again"), ask("Again"))[-1].finish_reason == "stop"

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +17,6 @@ from adapters.wiring.container import Container
 from gemini_core.ports.clock import Clock
 
 NUMBER = "+14155552671"
-
-
-@dataclass
-class StandingClock:
-    """Time passes only where a test says so."""
-
-    at: datetime = field(default_factory=lambda: datetime.now(UTC))
-
-    def now(self) -> datetime:
-        return self.at
-
-    def continue_from(self, **span: float) -> None:
-        self.at += timedelta(**span)
 
 
 @dataclass(frozen=True, slots=True)

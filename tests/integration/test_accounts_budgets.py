@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.integration.account_house import Api, StandingClock, house
+from tests.fakes.clock import StandingClock
+from tests.integration.account_house import Api, house
 from tests.integration.test_accounts_senders import Service, service
 
 from gemini_core.core import Core
@@ -34,7 +35,7 @@ class Country:
     def asks(self, place: int, *, types_in: bool) -> bool:
         """Whether a text came. The code in it is typed in, or not."""
         number, ip = f"+62812345{place:05}", f"10.0.{place // 250}.{place % 250}"
-        self.clock.continue_from(minutes=6)
+        self.clock.go_on(minutes=6)
         self.phones.requests.clear()
         self.core.create_user(number, operator="op", name=None, email=None, username=None)
         challenge = self.api.ask(number, ip=ip)["challenge_id"]

@@ -13,7 +13,8 @@ from falcon.testing import StartResponseMock, create_environ
 from hypothesis import assume, given, settings
 from hypothesis import strategies as some
 from psycopg import sql
-from tests.integration.account_house import NUMBER, Api, StandingClock, house
+from tests.fakes.clock import StandingClock
+from tests.integration.account_house import NUMBER, Api, house
 
 from adapters.argon2.hasher import Argon2Hasher
 from adapters.local.processes import until
@@ -108,7 +109,7 @@ def test_every_code_that_is_not_right_gets_the_same_answer(postgres_url: str, va
     with house(postgres_url, valkey_url, tmp_path, clock=clock) as (api, _):
         api.sign_up()
         expired = api.ask()
-        clock.continue_from(seconds=300)
+        clock.go_on(seconds=300)
         used, locked = api.ask(ip="198.51.100.1"), api.ask(OTHER)
         assert api.type_in(used, ip="198.51.100.1").status_code == 200
         answers = [

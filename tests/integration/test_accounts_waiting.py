@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.account_house import NUMBER, Api, StandingClock, house
+from tests.fakes.clock import StandingClock
+from tests.integration.account_house import NUMBER, Api, house
 from tests.quotas import Quota, quota
 
 OTHER = "+14155552672"
@@ -66,15 +67,15 @@ def test_who_waits_as_long_as_they_are_told_is_served_and_nobody_a_second_earlie
         call = calling(api)
         first = refused = call()
         while refused.status_code == first.status_code:
-            clock.continue_from(minutes=minutes)
+            clock.go_on(minutes=minutes)
             refused = call()
         wait = int(refused.headers["retry-after"])
         told = quota(refused)
         assert (refused.status_code, told) == (429, Quota(policy, told.limit, told.window, 0, wait))
-        clock.continue_from(seconds=wait - 1)
+        clock.go_on(seconds=wait - 1)
         early = call()
         assert (early.status_code, early.headers["retry-after"]) == (429, "1")
-        clock.continue_from(seconds=1)
+        clock.go_on(seconds=1)
         served = call()
         assert (served.status_code, served.json.get("type")) == (first.status_code, first.json.get("type"))
 
@@ -93,7 +94,7 @@ def test_who_waits_for_the_next_day_sends_again(postgres_url: str, valkey_url: s
             *((202, left) for left in (4, 3, 2, 1, 0)),
             (402, 0),
         ]
-        clock.continue_from(seconds=int(answers[-1].headers["retry-after"]))
+        clock.go_on(seconds=int(answers[-1].headers["retry-after"]))
         served = send(api.post("/auth/refresh/", {"refresh": welcome["refresh"]}).json["access"])
         assert (served.status_code, quota(served).remaining) == (202, 4)
 
@@ -110,7 +111,7 @@ def test_nobody_elsewhere_learns_that_a_number_has_had_its_codes(
             answer = call()
             lot = (answer.headers.pop("x-request-id"), answer.json.get("challenge_id"), answer.json.get("instance"))
             told.append((answer.status_code, answer.headers, [v for v in answer.json.items() if v[1] not in lot]))
-            clock.continue_from(minutes=1)
+            clock.go_on(minutes=1)
         return told
 
     with house(postgres_url, valkey_url, tmp_path, clock=clock, **UNSENT) as (api, _):

@@ -38,12 +38,12 @@ def ask(text: str = "Hello", *, model: str = MODEL) -> Prompt:
     return Prompt(model, "", (Turn(Role.USER, text),))
 
 
-def continue_from() -> bool:
+def go_on() -> bool:
     return False
 
 
 def reply(client: GeminiClient, prompt: Prompt | None = None, timeouts: Timeouts = PATIENT) -> list[Piece]:
-    return list(client.stream(prompt or ask(), timeouts=timeouts, stopped=continue_from))
+    return list(client.stream(prompt or ask(), timeouts=timeouts, stopped=go_on))
 
 
 def text_of(pieces: list[Piece]) -> str:
@@ -564,7 +564,7 @@ def test_what_lay_unread_when_a_call_was_stopped_is_billed(fake: FakeGemini, cli
 
 def test_a_caller_that_leaves_hangs_up(fake: FakeGemini, client: GeminiClient) -> None:
     fake.play(gemini.hangs("Half a "))
-    pieces = client.stream(ask(), timeouts=PATIENT, stopped=continue_from)
+    pieces = client.stream(ask(), timeouts=PATIENT, stopped=go_on)
     assert next(pieces).text == "Half a "
     del pieces
     assert fake.wait(lambda records: records[0].hung_up)

@@ -1,10 +1,10 @@
 """Nobody is sold a second subscription while the first is paid, about to be, or not seen yet."""
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 
 import pytest
 from tests.contracts.billing_worlds import NOW, OFFER, PRICE, TERMS, BillingWorld, memory_world
+from tests.fakes.clock import StandingClock
 
 from adapters.memory.billing.nothing import NothingForSale
 from gemini_core.errors import NotFound, Unavailable
@@ -12,11 +12,6 @@ from gemini_core.model.billing.checkouts import AlreadySubscribed, Checkout, Cus
 from gemini_core.model.billing.subscriptions import Subscription
 from gemini_core.use_cases.billing.buying import SubscribePro
 from gemini_core.use_cases.billing.syncing import SyncCustomer
-
-
-class Noon:
-    def now(self) -> datetime:
-        return NOW
 
 
 @dataclass
@@ -70,8 +65,8 @@ def gateway() -> Gateway:
 
 def shop(gateway: Gateway, offer: Offer = OFFER) -> SubscribePro:
     world = gateway.world
-    sync = SyncCustomer(world.subscriptions, gateway, TERMS, Noon())
-    return SubscribePro(world.checkouts, gateway, sync, offer, Noon())
+    sync = SyncCustomer(world.subscriptions, gateway, TERMS, StandingClock(NOW))
+    return SubscribePro(world.checkouts, gateway, sync, offer, StandingClock(NOW))
 
 
 def sold(status: str) -> Subscription:

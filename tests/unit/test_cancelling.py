@@ -1,21 +1,16 @@
 """A cancellation is carried out elsewhere, so it is in the audit log before the gateway is asked."""
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 
 import pytest
 from tests.contracts.billing_worlds import NOW, PRICE, TERMS, BillingWorld, memory_world
+from tests.fakes.clock import StandingClock
 
 from adapters.memory.billing.nothing import NothingForSale
 from gemini_core.errors import Conflict, Unavailable
 from gemini_core.model.billing.subscriptions import Cancellation, Subscription
 from gemini_core.use_cases.billing.subscriptions import ChangeCancellation
 from gemini_core.use_cases.billing.syncing import EndBilling, SyncCustomer
-
-
-class Noon:
-    def now(self) -> datetime:
-        return NOW
 
 
 @dataclass
@@ -51,8 +46,8 @@ def gateway() -> Gateway:
 
 
 def change(world: BillingWorld, gateway: Gateway) -> ChangeCancellation:
-    sync = SyncCustomer(world.subscriptions, gateway, TERMS, Noon())
-    return ChangeCancellation(world.records, gateway, sync, world.audit, Noon())
+    sync = SyncCustomer(world.subscriptions, gateway, TERMS, StandingClock(NOW))
+    return ChangeCancellation(world.records, gateway, sync, world.audit, StandingClock(NOW))
 
 
 @pytest.mark.parametrize("operator", ["ada", None])
@@ -93,7 +88,7 @@ def test_what_is_foreseen_is_what_happens(world: BillingWorld, gateway: Gateway,
 
 def test_what_nobody_has_told_of_is_cancelled_too(world: BillingWorld, gateway: Gateway) -> None:
     user, _ = world.customer()
-    SyncCustomer(world.subscriptions, gateway, TERMS, Noon())(user)
+    SyncCustomer(world.subscriptions, gateway, TERMS, StandingClock(NOW))(user)
     gateway.running += [replace(gateway.running[0], id="sub_2")]
     assert change(world, gateway)(user, Cancellation.AT_PERIOD_END).cancel_at_period_end
     assert [each.ends_at is not None for each in gateway.running] == [True, True]
@@ -103,9 +98,9 @@ def test_what_nobody_has_told_of_is_cancelled_too(world: BillingWorld, gateway: 
 def test_nothing_of_an_account_that_is_gone_goes_on(world: BillingWorld, gateway: Gateway, status: str) -> None:
     user, _ = world.customer()
     gateway.running = [replace(gateway.running[0], status=status)]
-    sync = SyncCustomer(world.subscriptions, gateway, TERMS, Noon())
+    sync = SyncCustomer(world.subscriptions, gateway, TERMS, StandingClock(NOW))
     sync(user)
-    EndBilling(world.subscriptions, sync, Noon())(user)
+    EndBilling(world.subscriptions, sync, StandingClock(NOW))(user)
     assert [each.status for each in gateway.running] == ["canceled"]
     record = world.records.record(user)
     assert [each.status for each in record.subscriptions] == ["canceled"]

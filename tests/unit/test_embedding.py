@@ -52,12 +52,12 @@ class Slow:
     """A language model that is half done when its program wants to end, and sees it out."""
 
     asked: Event = field(default_factory=Event)
-    continue_from: Event = field(default_factory=Event)
+    go_on: Event = field(default_factory=Event)
 
     def stream(self, prompt: Prompt, *, timeouts: Timeouts, stopped: Callable[[], bool]) -> Iterator[Piece]:
         yield Piece("Leaves")
         self.asked.set()
-        self.continue_from.wait(10)
+        self.go_on.wait(10)
         yield Piece(".", finish_reason="stop")
 
 
@@ -66,7 +66,7 @@ def test_a_chat_that_is_closed_finishes_what_it_has_and_begins_nothing_more() ->
     with chat(model) as backend:
         under_way = send(backend)
         assert model.asked.wait(10)
-        model.continue_from.set()
+        model.go_on.set()
     model.asked.clear()
     waiting = send(backend)
     assert backend.read_message(ANN, *under_way).status is Status.COMPLETE

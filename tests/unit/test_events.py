@@ -11,6 +11,7 @@ from threading import Semaphore
 
 import pytest
 from standardwebhooks import Webhook
+from tests.fakes.clock import StandingClock
 
 from adapters.memory.embedded import THREADS, chat
 from adapters.memory.jobs import MemoryJobs
@@ -34,16 +35,6 @@ EVENT = account_deleted(ANN, NOON)
 
 
 @dataclass
-class Clock:
-    """Moves when it is told to."""
-
-    time: datetime = NOON
-
-    def now(self) -> datetime:
-        return self.time
-
-
-@dataclass
 class Listener:
     """`EventSink` that raises what it is told to, one by one, and then hears everything."""
 
@@ -60,7 +51,7 @@ class Telling:
     """A worker, and one promise to tell."""
 
     def __init__(self, *failures: Exception, seats: int = 1) -> None:
-        self.clock, self.listener, self.seats = Clock(), Listener(list(failures)), Semaphore(seats)
+        self.clock, self.listener, self.seats = StandingClock(NOON), Listener(list(failures)), Semaphore(seats)
         self.jobs = MemoryJobs(MemoryStore(self.clock))
         tell = Bulkhead(self.jobs, TellEvent(self.jobs, self.listener, self.clock), self.seats, LONGEST_REST)
         handlers = {job_kind("webhook"): tell}
@@ -103,7 +94,7 @@ def test_an_event_that_was_not_heard_is_told_again_after_a_longer_rest_each_time
     telling = Telling(*[NotHeard("answered 500")] * 3)
     for longest in (1.0, 2.0, 4.0):
         assert longest / 2 <= telling.try_it() <= longest
-        telling.clock.time = telling.job.due_at
+        telling.clock.at = telling.job.due_at
     assert telling.keep(telling.promise.id)
     assert telling.listener.heard == [EVENT] * 4
     assert telling.jobs.jobs == {}
@@ -113,7 +104,7 @@ def test_a_listener_is_waited_for_longer_than_a_night_and_then_the_operator_is_t
     telling, began = Telling(*[NotHeard("ConnectError")] * 99), NOON
     while telling.job.state is JobState.OPEN:
         telling.try_it()
-        telling.clock.time = telling.job.due_at
+        telling.clock.at = telling.job.due_at
     assert timedelta(hours=18) < telling.clock.now() - began < timedelta(days=3)
     assert (len(telling.listener.heard), telling.job.error) == (PATIENCE.attempts, "ConnectError")
     assert telling.jobs.revive(telling.promise.id)
@@ -135,7 +126,7 @@ def test_a_listener_who_keeps_all_their_seats_busy_costs_nobody_a_thread_and_is_
     telling = Telling(seats=0)
     for attempt in range(1, 4):
         assert 2**attempt / 2 <= telling.try_it() <= 2**attempt
-        telling.clock.time = telling.job.due_at
+        telling.clock.at = telling.job.due_at
     assert (telling.listener.heard, telling.job.failures, telling.job.state) == ([], 0, JobState.OPEN)
     telling.seats.release()
     assert telling.keep(telling.promise.id)

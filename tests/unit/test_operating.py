@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 from tests.contracts.billing_worlds import NOW, PRICE, TERMS, BillingWorld, memory_world
+from tests.fakes.clock import StandingClock
 
 from adapters.memory.billing.nothing import NothingForSale
 from gemini_core.errors import Conflict, Invalid, NotFound
@@ -17,11 +18,6 @@ from gemini_core.use_cases.billing.subscriptions import ChangeCancellation
 from gemini_core.use_cases.billing.syncing import SyncCustomer
 
 MONTH = timedelta(days=30)
-
-
-class Noon:
-    def now(self) -> datetime:
-        return NOW
 
 
 @dataclass
@@ -66,7 +62,7 @@ class Office:
     def __post_init__(self) -> None:
         self.user, self.customer = self.world.customer()
         self.till = Till(self.user)
-        self.sync = SyncCustomer(self.world.subscriptions, self.till, TERMS, Noon())
+        self.sync = SyncCustomer(self.world.subscriptions, self.till, TERMS, StandingClock(NOW))
         self.approve = ApproveCheckout(self.till, self.world.records, self.sync)
 
     def close_account(self) -> None:
@@ -80,7 +76,7 @@ def office() -> Office:
 
 
 def grant(office: Office) -> tuple[Callable[[], object], Callable[[], object]]:
-    verb = GrantPro(office.world.subscriptions, office.world.records, TERMS, Noon())
+    verb = GrantPro(office.world.subscriptions, office.world.records, TERMS, StandingClock(NOW))
     user = office.user
     return (
         lambda: verb.foresee(user, until=None, reason="friend", operator="ada"),
@@ -89,18 +85,18 @@ def grant(office: Office) -> tuple[Callable[[], object], Callable[[], object]]:
 
 
 def revoke(office: Office) -> tuple[Callable[[], object], Callable[[], object]]:
-    verb = RevokeGrants(office.world.subscriptions, office.world.records, TERMS, Noon())
+    verb = RevokeGrants(office.world.subscriptions, office.world.records, TERMS, StandingClock(NOW))
     return lambda: verb.foresee(office.user), lambda: verb(office.user, operator="ada")
 
 
 def link(office: Office) -> tuple[Callable[[], object], Callable[[], object]]:
-    verb = LinkCustomer(office.world.records, office.till, office.sync, Noon())
+    verb = LinkCustomer(office.world.records, office.till, office.sync, StandingClock(NOW))
     user, customer = office.user, office.customer
     return lambda: verb.foresee(user, customer), lambda: verb(user, customer, operator="ada")
 
 
 def test_a_grant_wants_a_reason_when_it_is_foreseen_too(office: Office) -> None:
-    verb = GrantPro(office.world.subscriptions, office.world.records, TERMS, Noon())
+    verb = GrantPro(office.world.subscriptions, office.world.records, TERMS, StandingClock(NOW))
     for deed in (verb.foresee, verb):
         with pytest.raises(Invalid, match="blank"):
             deed(office.user, until=None, reason=" ", operator="ada")
@@ -130,7 +126,7 @@ def test_a_look_at_an_account_that_is_gone_is_foreseen_to_end_what_runs(office: 
 def test_what_a_look_will_end_is_nothing_to_cancel(office: Office) -> None:
     office.till.approve("cs_1", operator="ada")
     office.close_account()
-    change = ChangeCancellation(office.world.records, office.till, office.sync, office.world.audit, Noon())
+    change = ChangeCancellation(office.world.records, office.till, office.sync, office.world.audit, StandingClock(NOW))
     for deed in (change.foresee, change):
         with pytest.raises(Conflict):
             deed(office.user, Cancellation.NOW)

@@ -7,6 +7,7 @@ from threading import Barrier, Lock
 
 import pytest
 from tests.contracts.billing_worlds import NOW, OFFER, PRICE, TERMS, BillingWorld, memory_world
+from tests.fakes.clock import StandingClock
 
 from adapters.memory.billing.nothing import NothingForSale
 from adapters.memory.queue import MemoryQueue
@@ -37,11 +38,6 @@ from gemini_core.use_cases.jobs import Stop, recurring
 DAY = timedelta(days=1)
 # The gateway is away; something that nobody thought of.
 FAILURES = [Unavailable("No answer."), ZeroDivisionError()]
-
-
-class Noon:
-    def now(self) -> datetime:
-        return NOW
 
 
 @dataclass
@@ -87,11 +83,11 @@ def world() -> BillingWorld:
 
 
 def reconcile(world: BillingWorld, gateway: Gateway) -> Reconcile:
-    return Reconcile(world.reconciliation, world.events, gateway, sync(world, gateway), Noon())
+    return Reconcile(world.reconciliation, world.events, gateway, sync(world, gateway), StandingClock(NOW))
 
 
 def sync(world: BillingWorld, gateway: Gateway) -> SyncCustomer:
-    return SyncCustomer(world.subscriptions, gateway, TERMS, Noon())
+    return SyncCustomer(world.subscriptions, gateway, TERMS, StandingClock(NOW))
 
 
 def active(name: str) -> Subscription:
@@ -131,7 +127,7 @@ def test_the_frequent_pass_and_the_nightly_one_together_look_at_five_at_a_time(w
     working = JobPorts(jobs=jobs, leases=jobs, admin=jobs, queue=MemoryQueue())
     rules = BillingRules(offer=OFFER, terms=TERMS)
     seen = 0
-    for kind, number, clock in ((RECONCILE_JOB, OFTEN, Noon()), (RECONCILE_ALL_JOB, NIGHTLY, Later())):
+    for kind, number, clock in ((RECONCILE_JOB, OFTEN, StandingClock(NOW)), (RECONCILE_ALL_JOB, NIGHTLY, Later())):
         gateway.together, gateway.most_in_flight = Barrier(number), 0
         jobs.add(recurring(kind))
         lease = jobs.claim(recurring(kind).id, lease_for=DAY, now=NOW)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from tests.fakes.clock import StandingClock
 
 from adapters.memory.jobs import MemoryJobs
 from adapters.memory.queue import MemoryQueue
@@ -30,21 +31,11 @@ HOUR = timedelta(hours=1)
 
 
 @dataclass
-class Clock:
-    """Moves when it is told to."""
-
-    time: datetime = NOON
-
-    def now(self) -> datetime:
-        return self.time
-
-
-@dataclass
 class Worker:
     """One worker, its jobs, and the handlers it knows."""
 
     handlers: dict[str, Handler] = field(default_factory=dict)
-    clock: Clock = field(default_factory=Clock)
+    clock: StandingClock = field(default_factory=lambda: StandingClock(NOON))
     queue: MemoryQueue = field(default_factory=MemoryQueue)
 
     def __post_init__(self) -> None:
@@ -64,7 +55,7 @@ class Worker:
         return self.promise(kind)
 
     def later(self, by: timedelta = HOUR) -> None:
-        self.clock.time += by
+        self.clock.at += by
 
 
 def raising(error: Exception) -> Callable[[Lease], object]:

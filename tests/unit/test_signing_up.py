@@ -1,9 +1,9 @@
 """Signing up costs others nothing beyond the limits."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from tests.contracts.account_worlds import HERE, NOW, NUMBER, RING, memory_world
+from tests.fakes.clock import StandingClock
 
 from adapters.argon2.hasher import Argon2Hasher
 from adapters.contacts.checker import ContactChecker
@@ -14,11 +14,6 @@ from gemini_core.model.accounts.passwords import PasswordPolicy
 from gemini_core.model.accounts.policy import AccountPolicy
 from gemini_core.use_cases.accounts.rules import AcceptPassword, AccountRules, Gate
 from gemini_core.use_cases.accounts.signing_in import SignUp
-
-
-class Noon:
-    def now(self) -> datetime:
-        return NOW
 
 
 @dataclass
@@ -38,9 +33,9 @@ def test_over_the_limit_nobody_is_asked_about_passwords() -> None:
         rules=AccountRules(
             ring=RING, passwords=passwords, policy=AccountPolicy(calls_per_minute=1), sends=SendLimits(countries=None)
         ),
-        clock=Noon(),
+        clock=StandingClock(NOW),
         contacts=ContactChecker("US"),
-        gate=Gate(MemoryLimits(), MemoryLimits(), world.jobs, Noon()),
+        gate=Gate(MemoryLimits(), MemoryLimits(), world.jobs, StandingClock(NOW)),
         accept=AcceptPassword(passwords, elsewhere),
         hasher=Argon2Hasher(),
         users=world.users,
